@@ -1,0 +1,94 @@
+"""Flask-AutoTag: tags the images that are uploaded to a Flask CMS.
+
+Each public name is imported when it is first used: the child processes that
+classify import parts of this package too, and are to be without Flask, SQLAlchemy
+and their memory.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .assets import AssetRef, Upload
+    from .errors import (
+        AssetError,
+        AutoTagError,
+        ClassifierCrashed,
+        ClassifierError,
+        ClassifierTimeout,
+        ConfigurationError,
+        ImageError,
+        ImageMissing,
+        ImageTooLarge,
+        LoaderError,
+        ModelError,
+        TaggingError,
+        TaggingOff,
+        TransactionError,
+        UnreadableImage,
+    )
+    from .extension import AutoTag
+    from .models import (
+        AssetMixin,
+        AssignmentMixin,
+        JobMixin,
+        Models,
+        PredictionMixin,
+        TagMixin,
+        UploadMixin,
+        create_models,
+    )
+    from .query import AppliedTag, TagCount
+    from .signals import image_tagged, image_uploaded, tagging_failed
+
+__all__ = [
+    "AppliedTag",
+    "AssetError",
+    "AssetMixin",
+    "AssetRef",
+    "AssignmentMixin",
+    "AutoTag",
+    "AutoTagError",
+    "ClassifierCrashed",
+    "ClassifierError",
+    "ClassifierTimeout",
+    "ConfigurationError",
+    "ImageError",
+    "ImageMissing",
+    "ImageTooLarge",
+    "JobMixin",
+    "LoaderError",
+    "ModelError",
+    "Models",
+    "PredictionMixin",
+    "TagCount",
+    "TagMixin",
+    "TaggingError",
+    "TaggingOff",
+    "TransactionError",
+    "UnreadableImage",
+    "Upload",
+    "UploadMixin",
+    "create_models",
+    "image_tagged",
+    "image_uploaded",
+    "tagging_failed",
+]
+
+#: Where a public name is looked for, in this order.
+_MODULES = ("errors", "signals", "assets", "models", "query", "extension")
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for module_name in _MODULES:
+            module = import_module(f".{module_name}", __name__)
+            if hasattr(module, name):
+                return globals().setdefault(name, getattr(module, name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

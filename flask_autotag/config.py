@@ -1,0 +1,103 @@
+"""The ``AUTOTAG_*`` keys that say how the extension operates.
+
+Together with the keys of the settings (``settings.py``) they are all the keys
+there are; any other is refused, so that a misspelt one is noticed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import checks
+from .checks import Check
+from .errors import ConfigurationError
+from .settings import PREFIX, Section, checked
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of ``app.config``: its default, its check, and what it does."""
+
+    default: Any
+    check: Check
+    help: str
+
+
+KEYS: Mapping[str, Key] = {
+    "AUTOTAG_RUNNER": Key(
+        "thread",
+        checks.one_of("thread", "inline", "none"),
+        "Who tags. ``thread``: a thread in every process of the host, started when"
+        " it is first needed. ``inline``: the upload itself, as soon as its"
+        " transaction has ended; for tests. ``none``: nobody here, but a separate"
+        " ``flask autotag worker``.",
+    ),
+    "AUTOTAG_MODEL_DIR": Key(
+        None,
+        checks.folder,
+        "A folder with further models, each in a folder of its own with a"
+        " ``model.toml``.",
+    ),
+    "AUTOTAG_MAX_IMAGE_BYTES": Key(
+        25 * MIB,
+        checks.whole_number(1, 1024 * MIB),
+        "The largest file that is decoded, in bytes. Larger ones end as failed jobs.",
+    ),
+    "AUTOTAG_TIMEOUT": Key(
+        30,
+        checks.whole_number(1, 3600),
+        "Seconds after which the child process that decodes and classifies one"
+        " image is killed.",
+    ),
+    "AUTOTAG_MEMORY_LIMIT": Key(
+        2048,
+        checks.whole_number(0, 2**20),
+        "Address space that a child process may use, in MiB; 0 for no limit."
+        " Without effect on Windows.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The checked values of :data:`KEYS`."""
+
+    runner: str
+    model_dir: str | None
+    max_image_bytes: int
+    timeout: int
+    memory_limit: int
+
+
+def read_config(app_config: Mapping[str, Any]) -> Config:
+    """Check the ``AUTOTAG_*`` keys of ``app.config`` and collect their values.
+
+    :raises ConfigurationError: if a value is not accepted; the message names the key.
+    """
+    return Config(
+        **{
+            name.removeprefix(PREFIX).lower(): checked(
+                name, key.check, app_config.get(name, key.default)
+            )
+            for name, key in KEYS.items()
+        }
+    )
+
+
+def refuse_unknown(app_config: Mapping[str, Any], sections: Iterable[Section]) -> None:
+    """Refuse ``AUTOTAG_*`` keys that nothing reads.
+
+    :raises ConfigurationError: with the known key that is nearest to the unknown one.
+    """
+    known = {*KEYS, *(key for section in sections for key in section.config_keys())}
+    for key in app_config:
+        if key.startswith(PREFIX) and key not in known:
+            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise ConfigurationError(
+                f"{key} is no key of Flask-AutoTag. Did you mean {nearest}?"
+            )

@@ -1,0 +1,117 @@
+"""What can go wrong, as one tree.
+
+::
+
+    AutoTagError
+    ├── ConfigurationError    the host's set-up; raised by init_app
+    ├── AssetError            an asset that cannot be named
+    ├── TransactionError      a call that needs the host to commit first
+    └── TaggingError          why one image was not tagged; has a ``code``
+        ├── TaggingOff        nothing is wrong: it is turned off
+        ├── LoaderError       the host's code that finds the image failed
+        ├── ImageError        permanent: this image will never do
+        │   ├── ImageMissing
+        │   ├── UnreadableImage
+        │   └── ImageTooLarge
+        └── ClassifierError   may pass: tried again
+            ├── ClassifierCrashed
+            ├── ClassifierTimeout
+            └── ModelError
+
+The message of a :exc:`TaggingError` is one sentence for an administrator. It is
+stored with the job, sent with :data:`~flask_autotag.tagging_failed` and shown on
+pages, so it never holds a secret or a stack trace.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AutoTagError(Exception):
+    """Base of every error that the extension raises."""
+
+
+class ConfigurationError(AutoTagError):
+    """The host's configuration or set-up is wrong; the message names the fix."""
+
+
+class AssetError(AutoTagError):
+    """The asset cannot be named: not a mapped object, or never saved."""
+
+
+class TransactionError(AutoTagError):
+    """The host has uncommitted writes where the call needs them committed."""
+
+
+class TaggingError(AutoTagError):
+    """One image was not tagged.
+
+    :cvar code: a short stable word for the reason, the same in every release.
+    :cvar permanent: ``True`` when trying again cannot help.
+    """
+
+    code: ClassVar[str] = "error"
+    permanent: ClassVar[bool] = False
+
+
+class TaggingOff(TaggingError):
+    """Auto tagging, or every provider, is turned off for the instance."""
+
+    code = "tagging_off"
+    permanent = True
+
+
+class LoaderError(TaggingError):
+    """The host's image loader, or the function given to ``watch``, raised."""
+
+    code = "loader_failed"
+
+
+class ImageError(TaggingError):
+    """The image itself will not do; it is not tried again."""
+
+    code = "image_invalid"
+    permanent = True
+
+
+class ImageMissing(ImageError):
+    """The image is no longer where the host said it was."""
+
+    code = "image_missing"
+
+
+class UnreadableImage(ImageError):
+    """Not an image, of a format that is not read, or damaged."""
+
+    code = "image_unreadable"
+
+
+class ImageTooLarge(ImageError):
+    """More bytes or pixels than the limits allow to be decoded."""
+
+    code = "image_too_large"
+
+
+class ClassifierError(TaggingError):
+    """The classifier failed, for a reason that may not be the image's."""
+
+    code = "classifier_failed"
+
+
+class ClassifierCrashed(ClassifierError):
+    """The child process died while it worked on the image."""
+
+    code = "classifier_crashed"
+
+
+class ClassifierTimeout(ClassifierError):
+    """The child process took longer than ``AUTOTAG_TIMEOUT`` and was killed."""
+
+    code = "classifier_timeout"
+
+
+class ModelError(ClassifierError):
+    """The model's files are missing, damaged or contradict each other."""
+
+    code = "model_invalid"

@@ -1,0 +1,82 @@
+"""How a worker finds the image of a job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import inspect
+from sqlalchemy.orm import Session
+
+from ..assets import AssetRef, decode_key
+from ..errors import ImageMissing, LoaderError, TaggingError
+from ..sources import read
+from ..state import State, Watch
+from . import queue
+from .queue import Job
+
+
+def load(state: State, job: Job) -> bytes:
+    """Read the image of a job: what travelled with it, its path, or by the host's code.
+
+    Call it in an application context of its own, and leave that before anything
+    slow: the host's loader may have left its session in a transaction.
+
+    :raises ImageMissing: if there is none any more.
+    :raises LoaderError: if the host's code raised.
+    """
+    data = queue.read_data(state.database, job)
+    if data is not None:
+        return data
+    if job.path is not None:
+        try:
+            return read(job.path, state.config.max_image_bytes)
+        except ImageMissing:
+            if not state.hooks.can_load(job.asset.type):
+                raise
+    return load_asset(state, job.asset)
+
+
+def load_asset(state: State, asset: AssetRef) -> bytes:
+    """Read the image of an asset by the host's own code.
+
+    :raises ImageMissing: if the host says that it is gone, or has no such code.
+    :raises LoaderError: if the host's code raised anything but ``LookupError``.
+    """
+    try:
+        return _load_by_host(state, asset)
+    except TaggingError:
+        raise
+    except LookupError:
+        raise ImageMissing(f"The application says that {asset} is gone.") from None
+    except Exception as error:
+        raise LoaderError(
+            f"The application's image loader raised {type(error).__name__}."
+        ) from error
+
+
+def _load_by_host(state: State, asset: AssetRef) -> bytes:
+    most = state.config.max_image_bytes
+    watch = state.hooks.watches.get(asset.type)
+    if watch is not None:
+        return _load_watched(state, watch, asset, most)
+    if state.hooks.image_loader is not None:
+        return read(state.hooks.image_loader(asset), most)
+    raise ImageMissing(
+        f"Nothing tells where the image of {asset} is: register an image_loader."
+    )
+
+
+def _load_watched(state: State, watch: Watch, asset: AssetRef, most: int) -> bytes:
+    session = state.database.host_session()
+    if session is None:
+        with Session(state.database.engine) as session:
+            return _read_watched(session, watch, asset, most)
+    return _read_watched(session, watch, asset, most)
+
+
+def _read_watched(session: Session, watch: Watch, asset: AssetRef, most: int) -> bytes:
+    key: Any = decode_key(inspect(watch.model), asset.id)
+    found = session.get(watch.model, key)
+    if found is None:
+        raise LookupError(asset)
+    return read(watch.image(found), most)

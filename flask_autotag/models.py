@@ -1,0 +1,331 @@
+"""The tables, on the host's metadata so that ``create_all`` and Alembic see them.
+
+The mixins are the contract: a host that wants more columns or another table name
+subclasses one and passes its class to :func:`create_models`, which makes the rest.
+Foreign keys are added there too, when every table's name is known.
+
+Times are UTC: ``DateTime`` columns without a zone, except in the queue, whose
+columns are seconds since 1970 by the database's own clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.mysql import MEDIUMBLOB
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
+from sqlalchemy.schema import SchemaItem
+
+from .assets import ID_LENGTH, INSTANCE_LENGTH, TYPE_LENGTH
+from .errors import ConfigurationError
+
+NAME_LENGTH = 100
+#: Case folding makes at most three characters of one ("ΐ").
+KEY_LENGTH = 3 * NAME_LENGTH
+PROVIDER_LENGTH = 64
+MODEL_LENGTH = 128
+
+#: Bytes of an upload in one row: below the smallest ``max_allowed_packet`` that
+#: MariaDB and MySQL come with, also when every byte has to be escaped.
+UPLOAD_PART_BYTES = 2**20
+
+#: Keys and host ids are compared byte by byte, as on the other databases.
+_MYSQL = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}
+TABLE_OPTIONS = {
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")
+    for option, value in _MYSQL.items()
+}
+
+#: SQLite counts up only what is called INTEGER.
+BigKey = BigInteger().with_variant(Integer(), "sqlite")
+#: A plain BLOB ends at 64 KiB there.
+Bytes = LargeBinary().with_variant(MEDIUMBLOB(), "mysql", "mariadb")
+
+
+class TableMixin:
+    """What all tables have in common."""
+
+    __autotag_schema__: ClassVar[str | None] = None
+
+    if TYPE_CHECKING:
+        __table__: ClassVar[Table]
+
+        def __init__(self, **values: Any) -> None: ...
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Any, ...]:
+        return (*cls.table_items(), {**TABLE_OPTIONS, "schema": cls.__autotag_schema__})
+
+    @classmethod
+    def table_items(cls) -> tuple[SchemaItem, ...]:
+        """List constraints and indexes; a subclass may add to them."""
+        return ()
+
+
+class AssetMixin(TableMixin):
+    """An image of the host that was tagged at least once."""
+
+    __tablename__ = "autotag_asset"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH))
+    asset_type: Mapped[str] = mapped_column(String(TYPE_LENGTH))
+    asset_id: Mapped[str] = mapped_column(String(ID_LENGTH))
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    tagged_at: Mapped[datetime | None] = mapped_column(DateTime)
+
+    @classmethod
+    def table_items(cls) -> tuple[SchemaItem, ...]:
+        """One row for each image of an instance."""
+        return (
+            UniqueConstraint(
+                "asset_type", "asset_id", "instance", name="uq_autotag_asset"
+            ),
+        )
+
+
+class TagMixin(TableMixin):
+    """A word of an instance's vocabulary."""
+
+    __tablename__ = "autotag_tag"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH))
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH))
+    name: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    concept: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
+
+    @classmethod
+    def table_items(cls) -> tuple[SchemaItem, ...]:
+        """Names are unique in an instance, whatever their case."""
+        return (UniqueConstraint("instance", "key", name="uq_autotag_tag"),)
+
+
+class AssignmentMixin(TableMixin):
+    """A tag on an asset: ``state`` is applied, suggested or rejected."""
+
+    __tablename__ = "autotag_assignment"
+
+    asset_id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    tag_id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    state: Mapped[str] = mapped_column(String(10))
+    source: Mapped[str] = mapped_column(String(10))
+    provider: Mapped[str | None] = mapped_column(String(PROVIDER_LENGTH))
+    model: Mapped[str | None] = mapped_column(String(MODEL_LENGTH))
+    confidence: Mapped[float | None] = mapped_column(Double)
+    created_at: Mapped[datetime] = mapped_column(DateTime)
+
+    @classmethod
+    def table_items(cls) -> tuple[SchemaItem, ...]:
+        """Find the assets of a tag; the primary key finds the tags of an asset.
+
+        A constraint, where an index would do: Alembic drops a table's indexes one by
+        one before the table, and MySQL refuses that for one that a foreign key needs.
+        """
+        return (
+            UniqueConstraint(
+                "tag_id", "state", "asset_id", name="uq_autotag_assignment_tag"
+            ),
+        )
+
+
+class PredictionMixin(TableMixin):
+    """What one provider said of one asset, thresholds not applied.
+
+    ``labels`` is a list of ``[id, name, confidence]``, surest first.
+    """
+
+    __tablename__ = "autotag_prediction"
+
+    asset_id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    provider: Mapped[str] = mapped_column(String(PROVIDER_LENGTH), primary_key=True)
+    model: Mapped[str] = mapped_column(String(MODEL_LENGTH))
+    labels: Mapped[list[Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(DateTime)
+
+
+class JobMixin(TableMixin):
+    """The durable intent to tag one asset; ``jobs/queue.py`` moves its states.
+
+    ``run_at`` is when the job may be claimed next: its due time while queued, the
+    end of the lease while running, ``NULL`` when it has ended. ``dedupe_key`` is
+    ``NULL`` then too, so that a unique key keeps one *live* job for each content.
+    """
+
+    __tablename__ = "autotag_job"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH))
+    asset_type: Mapped[str] = mapped_column(String(TYPE_LENGTH))
+    asset_id: Mapped[str] = mapped_column(String(ID_LENGTH))
+    path: Mapped[str | None] = mapped_column(Text)
+    dedupe_key: Mapped[str | None] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(12))
+    run_at: Mapped[float | None] = mapped_column(Double)
+    claims: Mapped[int] = mapped_column(Integer, default=0)
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    crashes: Mapped[int] = mapped_column(Integer, default=0)
+    lease_token: Mapped[str | None] = mapped_column(String(32))
+    lease_owner: Mapped[str | None] = mapped_column(String(100))
+    error_code: Mapped[str | None] = mapped_column(String(40))
+    error_text: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[float] = mapped_column(Double)
+    finished_at: Mapped[float | None] = mapped_column(Double)
+
+    @classmethod
+    def table_items(cls) -> tuple[SchemaItem, ...]:
+        """One live job for each content; one range scan to claim the next."""
+        return (
+            UniqueConstraint("dedupe_key", name="uq_autotag_job_dedupe"),
+            Index("ix_autotag_job_run_at", "run_at", "id"),
+            Index("ix_autotag_job_lease", "lease_token"),
+        )
+
+
+class UploadMixin(TableMixin):
+    """A part of the bytes of a job whose image cannot be read again elsewhere.
+
+    Apart from the job, so that scans of the queue do not drag them along.
+    """
+
+    __tablename__ = "autotag_upload"
+
+    job_id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    part: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    data: Mapped[bytes] = mapped_column(Bytes)
+
+
+@dataclass(frozen=True)
+class Models:
+    """The mapped classes of one metadata."""
+
+    asset: type[AssetMixin]
+    tag: type[TagMixin]
+    assignment: type[AssignmentMixin]
+    prediction: type[PredictionMixin]
+    job: type[JobMixin]
+    upload: type[UploadMixin]
+
+    @property
+    def metadata(self) -> MetaData:
+        """The metadata that all of them share."""
+        return self.job.__table__.metadata
+
+    @property
+    def tables(self) -> list[Table]:
+        """The tables, in the order in which they can be created."""
+        return [getattr(self, field.name).__table__ for field in fields(self)]
+
+
+_MIXINS: dict[str, type[TableMixin]] = {
+    "asset": AssetMixin,
+    "tag": TagMixin,
+    "assignment": AssignmentMixin,
+    "prediction": PredictionMixin,
+    "job": JobMixin,
+    "upload": UploadMixin,
+}
+
+#: Referring column → referred table; what refers goes when the other goes.
+_REFERENCES = (
+    ("assignment", "asset_id", "asset"),
+    ("assignment", "tag_id", "tag"),
+    ("prediction", "asset_id", "asset"),
+    ("upload", "job_id", "job"),
+)
+
+_INFO = "flask_autotag.models"
+
+
+def create_models(
+    metadata: MetaData, *, schema: str | None = None, **own: type[TableMixin]
+) -> Models:
+    """Make the tables and classes on *metadata*. Call it once for each metadata.
+
+    :param metadata: the host's: ``db.metadata``, or ``Base.metadata``.
+    :param schema: the database schema to put the tables in; by default that of the
+        metadata.
+    :param own: classes of the host that stand for some of them, by the names of
+        :class:`Models`, such as ``tag=PhotoTag``. Each is a mapped subclass of the
+        mixin of that name.
+    :raises ConfigurationError: if it was called for this metadata before, or if
+        *own* has an unknown name or a class without the mixin.
+    """
+    if _INFO in metadata.info:
+        raise ConfigurationError(
+            "The models exist already on this metadata. Call create_models once,"
+            " before AutoTag.init_app, and pass the result as AutoTag(models=...)."
+        )
+    _check_own(own)
+    base = type("AutotagBase", (DeclarativeBase,), {"metadata": metadata})
+    models = Models(
+        **{
+            name: own.get(name) or _make_class(name, mixin, base, schema)  # type: ignore[arg-type]
+            for name, mixin in _MIXINS.items()
+        }
+    )
+    _add_foreign_keys(models)
+    metadata.info[_INFO] = models
+    return models
+
+
+def models_of(metadata: MetaData) -> Models:
+    """Give the models of *metadata*, made on the first call."""
+    made: Models | None = metadata.info.get(_INFO)
+    return made or create_models(metadata)
+
+
+def _check_own(own: dict[str, type[TableMixin]]) -> None:
+    for name, model in own.items():
+        if name not in _MIXINS:
+            raise ConfigurationError(
+                f"create_models has no table {name!r}; they are {', '.join(_MIXINS)}."
+            )
+        if not issubclass(model, _MIXINS[name]):
+            raise ConfigurationError(
+                f"create_models({name}=...) takes a subclass of"
+                f" {_MIXINS[name].__name__}, not {model.__name__}."
+            )
+
+
+def _make_class(
+    name: str, mixin: type[TableMixin], base: type[Any], schema: str | None
+) -> type[Any]:
+    return type(
+        f"Autotag{name.capitalize()}",
+        (mixin, base),
+        {"__autotag_schema__": schema, "__module__": __name__},
+    )
+
+
+def _add_foreign_keys(models: Models) -> None:
+    for child, column, parent in _REFERENCES:
+        table = getattr(models, child).__table__
+        target = getattr(models, parent).__table__.c.id
+        table.append_constraint(
+            ForeignKeyConstraint(
+                [column],
+                [target],
+                name=f"fk_{table.name}_{parent}",
+                ondelete="CASCADE",
+            )
+        )

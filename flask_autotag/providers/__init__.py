@@ -1,0 +1,1 @@
+"""Classifiers: images in, labels with confidence out."""

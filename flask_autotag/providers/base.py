@@ -1,0 +1,103 @@
+"""What every provider is made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..settings import Section
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: Labels below it are not kept: less likely than by guessing among a hundred, and
+#: most of a classifier's answer.
+LEAST_CONFIDENCE = 0.01
+#: Labels that are kept of one answer, the surest.
+MOST_LABELS = 50
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a provider said.
+
+    :param id: stable, whatever the name or language; for the bundled model the
+        WordNet id, such as ``n02123045``.
+    :param name: in English.
+    :param confidence: from 0 to 1.
+    """
+
+    id: str
+    name: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one provider said of one image, thresholds not applied.
+
+    :param provider: the provider's name.
+    :param model: which model answered, with its version.
+    :param labels: surest first.
+    """
+
+    provider: str
+    model: str
+    labels: tuple[Label, ...]
+
+
+class LocalProvider(ABC):
+    """A provider that classifies on this machine, in a child process.
+
+    An instance lives in the child, as long as that does. It gets pixels and gives
+    labels; it has neither the database nor any key.
+
+    :cvar name: lower case, as in keys and stored with every tag.
+    :cvar section: its settings; ``enabled`` and ``confidence_threshold`` are among
+        them.
+    """
+
+    name: ClassVar[str]
+    section: ClassVar[Section]
+
+    @classmethod
+    @abstractmethod
+    def check(cls, settings: Mapping[str, Any], model_dir: str | None) -> None:
+        """Check settings together, where checks of each field alone do not do.
+
+        :raises ConfigurationError: with the key's name and the fix.
+        """
+
+    @classmethod
+    @abstractmethod
+    def options(
+        cls, settings: Mapping[str, Any], model_dir: str | None
+    ) -> dict[str, Any]:
+        """Choose the arguments that make the instance in the child; JSON."""
+
+    @property
+    @abstractmethod
+    def model(self) -> str:
+        """Which model answers, with its version."""
+
+    @property
+    @abstractmethod
+    def side(self) -> int:
+        """Pixels that the shorter side of an image needs; more are wasted."""
+
+    @abstractmethod
+    def classify(self, images: Sequence[Image]) -> list[list[Label]]:
+        """Classify images.
+
+        :param images: of mode ``RGB`` and any size.
+        :return: for each image its labels, surest first, thresholds not applied.
+        """
+
+
+def surest(labels: Sequence[Label]) -> list[Label]:
+    """Keep what is worth storing of an answer, surest first."""
+    kept = [label for label in labels if label.confidence >= LEAST_CONFIDENCE]
+    kept.sort(key=lambda label: (-label.confidence, label.name))
+    return kept[:MOST_LABELS]

@@ -1,0 +1,128 @@
+"""The child: reads images from standard input, writes labels, until it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from typing import IO, Any
+
+from PIL import Image
+
+from ..errors import ClassifierError, TaggingError
+from ..images import decode
+from ..providers.base import LocalProvider
+from ..providers.registry import find
+from .frames import read_frame, write_frame
+
+MIB = 2**20
+#: Of the scale from 0 to 19: classification yields to the host's own requests.
+NICENESS = 10
+#: Bytes of the largest file that a child may write; it has none to write.
+LARGEST_FILE = MIB
+
+
+def main() -> None:
+    """Serve requests from standard input."""
+    memory_limit = int(sys.argv[1])
+    answers = _claim_standard_output()
+    # Process-wide, and below the limit for JPEG; those of images.py replace it.
+    Image.MAX_IMAGE_PIXELS = None
+    _limit_resources(memory_limit)
+    serve(sys.stdin.buffer, answers)
+
+
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer each request of *requests* on *answers*, until the parent is gone."""
+    providers: dict[str, LocalProvider] = {}
+    while True:
+        try:
+            request, data = read_frame(requests, most=sys.maxsize)
+        except EOFError:
+            return
+        write_frame(answers, _answer(request, data, providers))
+
+
+def _answer(
+    request: dict[str, Any], data: bytes, providers: dict[str, LocalProvider]
+) -> dict[str, Any]:
+    try:
+        return {"predictions": _classify(request["providers"], data, providers)}
+    except TaggingError as error:
+        return _error(error)
+    except MemoryError:
+        return _error(
+            ClassifierError(
+                "Classifying the image needs more memory than AUTOTAG_MEMORY_LIMIT"
+                " allows."
+            )
+        )
+    except Exception as error:
+        # Such as a package that is not installed, or does not fit into the memory.
+        text = " ".join(str(error).split())
+        return _error(
+            ClassifierError(
+                f"Classifying the image raised {type(error).__name__}: {text:.200}"
+            )
+        )
+
+
+def _classify(
+    chosen: list[dict[str, Any]], data: bytes, providers: dict[str, LocalProvider]
+) -> list[dict[str, Any]]:
+    found = [_provider(choice, providers) for choice in chosen]
+    image = decode(data, max(provider.side for provider in found))
+    return [
+        {
+            "provider": provider.name,
+            "model": provider.model,
+            "labels": [
+                [label.id, label.name, label.confidence]
+                for label in provider.classify([image])[0]
+            ],
+        }
+        for provider in found
+    ]
+
+
+def _provider(
+    choice: dict[str, Any], providers: dict[str, LocalProvider]
+) -> LocalProvider:
+    key = json.dumps(choice, sort_keys=True)
+    if key not in providers:
+        providers[key] = find(choice["name"])(**choice["options"])
+    return providers[key]
+
+
+def _error(error: TaggingError) -> dict[str, Any]:
+    return {"error": type(error).__name__, "message": str(error)}
+
+
+def _claim_standard_output() -> IO[bytes]:
+    """Keep the answers' stream to ourselves: libraries print to it as they like."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
+
+
+def _limit_resources(memory_limit: int) -> None:
+    with contextlib.suppress(AttributeError, OSError):
+        os.nice(NICENESS)
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits.
+        return
+    limits = {resource.RLIMIT_FSIZE: LARGEST_FILE, resource.RLIMIT_CORE: 0}
+    if memory_limit:
+        limits[resource.RLIMIT_AS] = memory_limit * MIB
+    for kind, limit in limits.items():
+        hard = resource.getrlimit(kind)[1]
+        if hard != resource.RLIM_INFINITY:
+            limit = min(limit, hard)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(kind, (limit, limit))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""One child process, seen from the parent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from typing import IO, Any, cast
+
+from ..errors import ClassifierCrashed, ClassifierError, ClassifierTimeout
+from .frames import read_frame, write_frame
+
+#: Bytes of the largest answer: 50 labels of each provider are some 5 KB.
+LARGEST_ANSWER = 2**20
+#: Seconds that a child which closed its streams has to end by itself.
+SECONDS_TO_END = 2.0
+#: Variables that programs need to run; keys and passwords stay with the host.
+ENVIRONMENT = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "PYTHONHOME",
+    "SYSTEMROOT",
+    "TEMP",
+    "TMP",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+)
+
+
+class ChildProcess:
+    """A child that serves one request at a time. It starts with the object.
+
+    :param memory_limit: address space in MiB, 0 for no limit.
+    :raises ClassifierError: if it cannot be started.
+    """
+
+    def __init__(self, memory_limit: int) -> None:
+        program = [sys.executable, "-P", "-m", f"{__package__}", str(memory_limit)]
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                program,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+            )
+        except OSError as error:
+            raise ClassifierError(
+                f"The child process cannot be started: {error.strerror}."
+            ) from error
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take a request."""
+        return self._process.poll() is None
+
+    def ask(
+        self, request: dict[str, Any], data: bytes, timeout: float
+    ) -> dict[str, Any]:
+        """Send one request and wait for its answer.
+
+        :param timeout: seconds, after which the child is killed.
+        :raises ClassifierTimeout: if the time was over.
+        :raises ClassifierCrashed: if the child died; it has to be replaced.
+        """
+        late = threading.Event()
+        timer = threading.Timer(timeout, self._kill, (late,))
+        timer.daemon = True
+        timer.start()
+        try:
+            write_frame(cast(IO[bytes], self._process.stdin), request, data)
+            stdout = cast(IO[bytes], self._process.stdout)
+            return read_frame(stdout, LARGEST_ANSWER)[0]
+        except (EOFError, OSError):
+            self._await_end()
+            if late.is_set():
+                raise ClassifierTimeout(
+                    f"Decoding and classifying took longer than {timeout:g} seconds."
+                ) from None
+            raise ClassifierCrashed(
+                "The child process ended while it decoded or classified the image"
+                f" (exit status {self._process.returncode})."
+            ) from None
+        except ValueError:
+            self.close()
+            raise ClassifierCrashed(
+                "The child process gave no usable answer."
+            ) from None
+        except BaseException:
+            # Else the next image would get the answer that is still to come.
+            self.close()
+            raise
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        """End the child at once."""
+        self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            try:
+                cast(IO[bytes], stream).close()
+            except OSError:
+                # What was still to be written has no reader any more.
+                continue
+        self._process.wait()
+
+    def _kill(self, late: threading.Event) -> None:
+        late.set()
+        self._process.kill()
+
+    def _await_end(self) -> None:
+        """Close a child that is ending, for its own exit status if it has one."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(SECONDS_TO_END)
+        self.close()
+
+
+def _environment() -> dict[str, str]:
+    """Make an environment that finds the same packages, without secrets."""
+    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    kept["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    return kept

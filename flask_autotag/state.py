@@ -1,0 +1,77 @@
+"""What the extension keeps: for the host's code once, and for each application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .assets import AssetRef, ImageSource
+from .config import Config
+from .database import Database
+from .sandbox.pool import Pool
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+ImageLoader = Callable[[AssetRef], ImageSource]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A model whose new rows are tagged.
+
+    :param model: the mapped class.
+    :param image: finds the image of one of its objects.
+    :param instance: finds its tenant.
+    """
+
+    model: type[Any]
+    image: Callable[[Any], ImageSource]
+    instance: Callable[[Any], str]
+
+
+@dataclass
+class Hooks:
+    """Code of the host, registered on the extension, for all its applications.
+
+    :param image_loader: reads the image of any asset again.
+    :param watches: watched models, by asset type.
+    """
+
+    image_loader: ImageLoader | None = None
+    watches: dict[str, Watch] = field(default_factory=dict)
+
+    def can_load(self, asset_type: str) -> bool:
+        """Whether a worker can find images of that type by itself."""
+        return self.image_loader is not None or asset_type in self.watches
+
+
+class Runner(Protocol):
+    """Who works off the queue, seen from an upload. None of it raises."""
+
+    def start(self, app: Flask, state: State) -> None:
+        """See that jobs left by others are worked off too; called at each request."""
+
+    def wake(self, app: Flask, state: State) -> None:
+        """Tell that a job was committed."""
+
+    def stop(self) -> None:
+        """End what runs in this process."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What belongs to one application. It does not refer to the application."""
+
+    config: Config
+    settings: Settings
+    database: Database
+    hooks: Hooks
+    pool: Pool
+    runner: Runner
+
+    def settings_for(self, instance: str) -> Settings:
+        """Find the settings that hold for an instance now."""
+        return self.settings

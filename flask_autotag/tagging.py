@@ -1,0 +1,117 @@
+"""Image → predictions → the tags to apply. No database, no threads, no Flask."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from .errors import TaggingOff
+from .providers.base import Label, Prediction
+from .providers.registry import enabled
+from .sandbox.pool import Pool
+from .settings import Settings
+from .vocabulary import tag_name
+
+
+@dataclass(frozen=True)
+class Classified:
+    """The outcome of classifying one image.
+
+    :param sha256: of the image's file.
+    :param predictions: one of each provider that ran.
+    """
+
+    sha256: str
+    predictions: Sequence[Prediction]
+
+
+def classify(
+    data: bytes, settings: Settings, pool: Pool, model_dir: str | None
+) -> Classified:
+    """Let every enabled provider classify one image.
+
+    :param data: the image's file.
+    :raises TaggingError: what is wrong with the image, the model or the child.
+    """
+    providers = enabled(settings)
+    if not settings.enabled or not providers:
+        raise TaggingOff("Auto tagging is turned off.")
+    predictions = pool.classify(data, providers, settings, model_dir)
+    return Classified(hashlib.sha256(data).hexdigest(), predictions)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A tag that the rules want applied.
+
+    :param key: the tag's name in normal form; see :func:`.vocabulary.tag_name`.
+    :param name: what people read.
+    :param concept: the label's stable id.
+    :param confidence: from 0 to 1, the best that a provider gave.
+    :param provider: who gave it.
+    :param model: with which model.
+    """
+
+    key: str
+    name: str
+    concept: str
+    confidence: float
+    provider: str
+    model: str
+
+
+def choose(
+    predictions: Iterable[Prediction],
+    settings: Settings,
+    *,
+    decided: Collection[str] = (),
+    applied_by_people: int = 0,
+) -> list[Choice]:
+    """Choose the tags of one image.
+
+    A label becomes a tag if its confidence reaches its provider's threshold. What
+    a person decided is left to the person. The surest tags fill what the maximum
+    leaves beside the tags that people applied.
+
+    :param decided: keys of tags that a person added, removed or rejected here.
+    :param applied_by_people: how many of those are applied.
+    :return: surest first.
+    """
+    best: dict[str, Choice] = {}
+    for choice in _candidates(predictions, settings):
+        known = best.get(choice.key)
+        if choice.key not in decided and (
+            known is None or choice.confidence > known.confidence
+        ):
+            best[choice.key] = choice
+    ranked = sorted(best.values(), key=lambda choice: (-choice.confidence, choice.key))
+    if settings.max_tags:
+        return ranked[: max(0, settings.max_tags - applied_by_people)]
+    return ranked
+
+
+def _candidates(
+    predictions: Iterable[Prediction], settings: Settings
+) -> Iterator[Choice]:
+    for prediction in predictions:
+        threshold = settings[prediction.provider]["confidence_threshold"]
+        for label in prediction.labels:
+            if label.confidence >= threshold:
+                yield from _choice(label, prediction)
+
+
+def _choice(label: Label, prediction: Prediction) -> Iterator[Choice]:
+    try:
+        name = tag_name(label.name)
+    except ValueError:
+        # A provider's label that cannot be a tag is no reason to lose the others.
+        return
+    yield Choice(
+        key=name.key,
+        name=name.name,
+        concept=label.id,
+        confidence=label.confidence,
+        provider=prediction.provider,
+        model=prediction.model,
+    )

@@ -1,0 +1,115 @@
+"""Small hosts to install the extension in."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from PIL import Image
+from sqlalchemy import String, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from flask_autotag import AutoTag, Models, image_tagged, tagging_failed
+
+EXAMPLES = Path(__file__).parent.parent / "example_app" / "photos"
+ESPRESSO = EXAMPLES / "espresso.jpg"
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+@dataclass
+class Host:
+    """An application with a table of photos, and the extension in it."""
+
+    app: Flask
+    db: SQLAlchemy
+    Photo: type[Any]
+    autotag: AutoTag
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    tagged: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def models(self) -> Models:
+        return self.autotag.models
+
+    def jobs(self) -> list[Any]:
+        """Read the jobs that are committed, oldest first."""
+        with self.app.app_context(), self.db.engine.connect() as connection:
+            table = self.models.job.__table__
+            return list(connection.execute(select(table).order_by(table.c.id)))
+
+    def add_photo(self, path: str = "photo.jpg") -> Any:
+        """Commit a photo and give it."""
+        photo = self.Photo(path=path)
+        self.db.session.add(photo)
+        self.db.session.commit()
+        return photo
+
+
+def make_db() -> tuple[SQLAlchemy, type[Any]]:
+    """Make a Flask-SQLAlchemy object of its own, with a model."""
+
+    class HostBase(DeclarativeBase):
+        pass
+
+    db = SQLAlchemy(model_class=HostBase)
+
+    class Photo(db.Model):  # type: ignore[name-defined]
+        id: Mapped[int] = mapped_column(primary_key=True)
+        path: Mapped[str] = mapped_column(String(500))
+        tenant: Mapped[str] = mapped_column(String(50), default="default")
+
+    return db, Photo
+
+
+@contextmanager
+def make_host(url: str, **config: Any) -> Iterator[Host]:
+    """Run a host on the database at *url*, with all its tables."""
+    db, photo = make_db()
+    app = Flask("host")
+    app.config.update(SQLALCHEMY_DATABASE_URI=url, AUTOTAG_RUNNER="none")
+    app.config.update(config)
+    db.init_app(app)
+    host = Host(app, db, photo, AutoTag(app))
+
+    def failed(_sender: Flask, **arguments: Any) -> None:
+        host.failures.append(arguments)
+
+    def tagged(_sender: Flask, **arguments: Any) -> None:
+        host.tagged.append(arguments)
+
+    with (
+        tagging_failed.connected_to(failed, app),
+        image_tagged.connected_to(tagged, app),
+    ):
+        with app.app_context():
+            db.create_all()
+        yield host
+        close(app, db)
+
+
+def close(app: Flask, *dbs: SQLAlchemy) -> None:
+    """End what the host holds open."""
+    state = app.extensions["autotag"].state_of(app)
+    state.runner.stop()
+    state.pool.close()
+    with app.app_context():
+        for db in dbs:
+            db.session.remove()
+            for engine in db.engines.values():
+                engine.dispose()
+
+
+def jpeg(color: str = "red", size: tuple[int, int] = (64, 48)) -> bytes:
+    """Make a small image."""
+    file = io.BytesIO()
+    Image.new("RGB", size, color).save(file, "JPEG")
+    return file.getvalue()

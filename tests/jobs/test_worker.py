@@ -1,0 +1,317 @@
+"""From an upload to its tags, with the real model."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from flask_autotag import AssetRef, image_tagged, image_uploaded, tagging_failed
+
+from ..hosts import ESPRESSO, Host, jpeg, make_host
+
+PHOTO = AssetRef("photo", "1")
+
+
+def wait_for(condition: Any, seconds: float = 30.0) -> None:
+    """Wait until *condition* holds; fail if it does not in that time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_an_upload_ends_as_tags(database_url: str) -> None:
+    with make_host(database_url, AUTOTAG_RUNNER="inline") as host:
+        with host.app.app_context():
+            photo = host.Photo(path=str(ESPRESSO))
+            host.db.session.add(photo)
+            image_uploaded.send(host.app, asset=photo, image=ESPRESSO, instance="acme")
+            host.db.session.commit()
+            [tag] = host.autotag.tags_for(photo, "acme")
+        [job] = host.jobs()
+    assert tag.name == "espresso"
+    assert (job.state, job.run_at, job.lease_token) == ("done", None, None)
+    [told] = host.tagged
+    assert (told["asset"], told["instance"], told["tags"]) == (PHOTO, "acme", [tag])
+    assert host.failures == []
+
+
+def test_bytes_without_a_loader(database_url: str) -> None:
+    with make_host(database_url, AUTOTAG_RUNNER="inline") as host:
+        image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO.read_bytes())
+        [told] = host.tagged
+    assert told["tags"][0].name == "espresso"
+
+
+def test_a_loader_finds_what_is_no_longer_at_its_path(
+    inline_host: Host, tmp_path: Path
+) -> None:
+    @inline_host.autotag.image_loader
+    def load(asset: AssetRef) -> Path:
+        assert asset == PHOTO
+        return ESPRESSO
+
+    image_uploaded.send(inline_host.app, asset=PHOTO, image=tmp_path / "elsewhere.jpg")
+    assert inline_host.tagged[0]["tags"][0].name == "espresso"
+
+
+@pytest.mark.parametrize(
+    ("image", "code", "message"),
+    [
+        (b"<svg/>", "image_unreadable", "is not an image that can be read (JPEG, PNG"),
+        (b"", "image_unreadable", "The file is empty."),
+        (ESPRESSO.read_bytes()[:9000], "image_unreadable", "damaged or incomplete"),
+    ],
+)
+def test_a_bad_image_is_a_failed_job_with_a_sentence(
+    inline_host: Host, image: bytes, code: str, message: str
+) -> None:
+    image_uploaded.send(inline_host.app, asset=PHOTO, image=image, instance="acme")
+    [failure] = inline_host.failures
+    [job] = inline_host.jobs()
+    assert (failure["asset"], failure["instance"]) == (PHOTO, "acme")
+    assert failure["code"] == job.error_code == code
+    assert message in failure["message"]
+    assert failure["message"] == job.error_text
+    assert job.state == "failed"
+
+
+def test_a_file_deleted_before_its_turn(host: Host, tmp_path: Path) -> None:
+    path = tmp_path / "gone.jpg"
+    path.write_bytes(jpeg())
+    image_uploaded.send(host.app, asset=PHOTO, image=path)
+    path.unlink()
+    drain(host)
+    assert host.failures[0]["code"] == "image_missing"
+    assert "no readable file 'gone.jpg'" in host.failures[0]["message"]
+
+
+def test_a_file_that_is_too_large(sqlite_url: str, tmp_path: Path) -> None:
+    with make_host(
+        sqlite_url, AUTOTAG_RUNNER="inline", AUTOTAG_MAX_IMAGE_BYTES=1000
+    ) as host:
+        image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO)
+        [failure] = host.failures
+    assert failure["code"] == "image_too_large"
+    assert "more than 1,000 bytes" in failure["message"]
+
+
+def test_a_loader_that_raises_is_tried_again(inline_host: Host) -> None:
+    @inline_host.autotag.image_loader
+    def load(_asset: AssetRef) -> bytes:
+        raise ConnectionError("secret storage address")
+
+    image_uploaded.send(inline_host.app, asset=PHOTO)
+    [job] = inline_host.jobs()
+    assert (job.state, job.failures, job.error_code) == ("queued", 1, "loader_failed")
+    assert job.error_text == "The application's image loader raised ConnectionError."
+    assert inline_host.failures == []
+
+
+def test_a_loader_that_knows_no_such_asset(inline_host: Host) -> None:
+    @inline_host.autotag.image_loader
+    def load(_asset: AssetRef) -> bytes:
+        raise LookupError
+
+    image_uploaded.send(inline_host.app, asset=PHOTO)
+    assert (
+        inline_host.failures[0]["message"]
+        == "The application says that photo 1 is gone."
+    )
+
+
+@pytest.mark.parametrize(
+    "config", [{"AUTOTAG_ENABLED": False}, {"AUTOTAG_TENSORFLOW_ENABLED": "off"}]
+)
+def test_nothing_is_tagged_where_it_is_turned_off(
+    sqlite_url: str, config: dict[str, Any]
+) -> None:
+    with make_host(sqlite_url, AUTOTAG_RUNNER="inline", **config) as host:
+        image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO)
+        [job] = host.jobs()
+    assert (job.state, job.error_code) == ("cancelled", "tagging_off")
+    assert (host.tagged, host.failures) == ([], [])
+
+
+def test_threshold_and_maximum_hold(sqlite_url: str) -> None:
+    with make_host(
+        sqlite_url,
+        AUTOTAG_RUNNER="inline",
+        AUTOTAG_TENSORFLOW_CONFIDENCE_THRESHOLD=0.01,
+        AUTOTAG_MAX_TAGS=2,
+    ) as host:
+        image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO)
+        [told] = host.tagged
+    assert len(told["tags"]) == 2
+    assert told["tags"][0].name == "espresso"
+    assert told["tags"][0].confidence > told["tags"][1].confidence >= 0.01
+
+
+def test_receivers_that_raise_cost_nothing(
+    inline_host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_sender: Flask, **_arguments: Any) -> None:
+        raise ValueError("the host's own mistake")
+
+    with (
+        image_tagged.connected_to(broken, inline_host.app),
+        tagging_failed.connected_to(broken, inline_host.app),
+    ):
+        image_uploaded.send(inline_host.app, asset=PHOTO, image=ESPRESSO)
+        image_uploaded.send(inline_host.app, asset=AssetRef("photo", "2"), image=b"x")
+    assert [job.state for job in inline_host.jobs()] == ["done", "failed"]
+    assert caplog.text.count("raised; it is ignored") == 2
+
+
+def test_an_unexpected_error_is_kept_without_its_words(
+    inline_host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = inline_host.autotag.state_of(inline_host.app).pool
+    monkeypatch.setattr(type(pool), "classify", lambda *_: {}["password"])
+    image_uploaded.send(inline_host.app, asset=PHOTO, image=ESPRESSO)
+    [job] = inline_host.jobs()
+    assert (job.state, job.error_text) == (
+        "queued",
+        "Tagging failed unexpectedly: KeyError.",
+    )
+    assert "Tagging photo 1 failed unexpectedly." in caplog.text
+
+
+def drain(host: Host) -> str:
+    """Run the command that a separate worker is."""
+    result = host.app.test_cli_runner().invoke(args=["autotag", "worker", "--drain"])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_separate_worker_drains_the_queue(host: Host) -> None:
+    for number in range(3):
+        image_uploaded.send(
+            host.app, asset=AssetRef("photo", str(number)), image=jpeg("green")
+        )
+    assert [job.state for job in host.jobs()] == ["queued"] * 3
+    assert drain(host) == "Tagging queued images.\nWorked on 3 jobs.\n"
+    assert [job.state for job in host.jobs()] == ["done"] * 3
+
+
+def test_once_is_one_job(host: Host) -> None:
+    for number in range(2):
+        image_uploaded.send(
+            host.app, asset=AssetRef("photo", str(number)), image=jpeg("green")
+        )
+    result = host.app.test_cli_runner().invoke(args=["autotag", "worker", "--once"])
+    assert result.output == "Tagging queued images.\nWorked on 1 job.\n"
+    assert [job.state for job in host.jobs()] == ["done", "queued"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM handlers")
+def test_a_worker_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        textwrap.dedent("""
+            from flask import Flask
+            from flask_autotag import AutoTag
+
+            app = Flask(__name__, instance_path=__file__ + ".d")
+            AutoTag(app)
+        """)
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "flask", "--app", "app", "autotag", "worker"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "Tagging queued images.\n"
+        worker.send_signal(signal.SIGTERM)
+        rest = worker.stdout.read()
+    assert (worker.returncode, rest) == (0, "Worked on 0 jobs.\n")
+
+
+def test_the_thread_tags_in_the_background(sqlite_url: str) -> None:
+    with make_host(sqlite_url, AUTOTAG_RUNNER="thread") as host:
+        with host.app.app_context():
+            photo = host.Photo(path=str(ESPRESSO))
+            host.db.session.add(photo)
+            image_uploaded.send(host.app, asset=photo, image=ESPRESSO)
+            host.db.session.commit()
+        wait_for(lambda: host.tagged)
+        assert host.tagged[0]["tags"][0].name == "espresso"
+
+
+def test_no_thread_before_it_is_needed(sqlite_url: str) -> None:
+    def threads() -> list[str]:
+        return [
+            thread.name
+            for thread in threading.enumerate()
+            if thread.name.startswith("flask-autotag")
+        ]
+
+    with make_host(sqlite_url, AUTOTAG_RUNNER="thread") as host:
+        host.app.add_url_rule("/", view_func=lambda: "hello")
+        assert threads() == []
+        assert host.app.test_client().get("/").text == "hello"
+        assert len(threads()) == 1
+    wait_for(lambda: threads() == [])
+
+
+def test_the_thread_takes_up_jobs_that_were_left(sqlite_url: str) -> None:
+    with make_host(sqlite_url) as before:
+        image_uploaded.send(before.app, asset=PHOTO, image=ESPRESSO)
+    with make_host(sqlite_url, AUTOTAG_RUNNER="thread") as host:
+        host.app.add_url_rule("/", view_func=lambda: "hello")
+        host.app.test_client().get("/")
+        wait_for(lambda: host.tagged)
+
+
+def test_a_command_leaves_its_jobs_to_the_server(sqlite_url: str) -> None:
+    with make_host(sqlite_url, AUTOTAG_RUNNER="thread") as host:
+
+        @host.app.cli.command("import-photos")
+        def import_photos() -> None:
+            image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO)
+
+        result = host.app.test_cli_runner().invoke(args=["import-photos"])
+        assert result.exit_code == 0
+        assert host.autotag.state_of(host.app).runner._thread is None  # type: ignore[attr-defined]
+        assert [job.state for job in host.jobs()] == ["queued"]
+
+
+def test_a_database_in_memory_is_refused_with_a_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with make_host("sqlite://", AUTOTAG_RUNNER="thread") as host:
+        with host.app.app_context():
+            image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO)
+        assert host.autotag.state_of(host.app).runner._thread is None  # type: ignore[attr-defined]
+    assert "cannot be shared with a thread" in caplog.text
+
+
+def test_a_queue_that_cannot_be_read_is_logged_and_tried_again(
+    sqlite_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_autotag.jobs.runners.POLL", 0.05)
+    with make_host(sqlite_url, AUTOTAG_RUNNER="thread") as host:
+        with host.app.app_context():
+            host.models.metadata.drop_all(host.db.engine)
+            host.autotag.state_of(host.app).runner.wake(
+                host.app, host.autotag.state_of(host.app)
+            )
+            wait_for(lambda: caplog.text.count("The queue cannot be read") >= 2)
+            host.db.create_all()
+        with caplog.at_level(logging.CRITICAL):
+            image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO)
+        wait_for(lambda: host.tagged)

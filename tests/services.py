@@ -1,0 +1,61 @@
+"""Database servers for the tests: found, or missing with a reason."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+#: An administrator's URL of each server, and the variable that replaces it.
+SERVERS = {
+    "postgresql": (
+        "AUTOTAG_TEST_POSTGRESQL",
+        "postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
+    ),
+    "mariadb": (
+        "AUTOTAG_TEST_MARIADB",
+        "mariadb+pymysql://root@127.0.0.1:3306/mysql?charset=utf8mb4",
+    ),
+}
+DATABASES = ("sqlite", *SERVERS)
+
+
+def missing(reason: str) -> None:
+    """Skip the test; or fail it, where all services are promised to be there."""
+    if os.environ.get("AUTOTAG_REQUIRE_SERVICES"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@contextmanager
+def temporary_database(kind: str, folder: Path) -> Iterator[str]:
+    """Make an empty database and give its URL; drop it at the end."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder / 'host.sqlite'}"
+        return
+    variable, default = SERVERS[kind]
+    server = make_url(os.environ.get(variable, default))
+    name = f"autotag_test_{uuid.uuid4().hex}"
+    try:
+        _execute(server, f"CREATE DATABASE {name}")
+    except OperationalError:
+        missing(f"no {kind} server at {server.host}:{server.port} (see {variable})")
+    try:
+        yield server.set(database=name).render_as_string(hide_password=False)
+    finally:
+        force = " WITH (FORCE)" if kind == "postgresql" else ""
+        _execute(server, f"DROP DATABASE {name}{force}")
+
+
+def _execute(server: URL, statement: str) -> None:
+    engine = create_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
