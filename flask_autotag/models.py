@@ -29,7 +29,6 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.mysql import MEDIUMBLOB
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.schema import SchemaItem
 
@@ -42,9 +41,8 @@ KEY_LENGTH = 3 * NAME_LENGTH
 PROVIDER_LENGTH = 64
 MODEL_LENGTH = 128
 
-#: Bytes of an upload in one row: below the smallest ``max_allowed_packet`` that
-#: MariaDB and MySQL come with, also when every byte has to be escaped.
-UPLOAD_PART_BYTES = 2**20
+#: Bytes of an upload in one row: what a BLOB of MySQL and MariaDB holds.
+UPLOAD_PART_BYTES = 2**16 - 1
 
 #: Keys and host ids are compared byte by byte, as on the other databases.
 _MYSQL = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}
@@ -56,8 +54,6 @@ TABLE_OPTIONS = {
 
 #: SQLite counts up only what is called INTEGER.
 BigKey = BigInteger().with_variant(Integer(), "sqlite")
-#: A plain BLOB ends at 64 KiB there.
-Bytes = LargeBinary().with_variant(MEDIUMBLOB(), "mysql", "mariadb")
 
 
 class TableMixin:
@@ -211,7 +207,7 @@ class UploadMixin(TableMixin):
 
     job_id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
     part: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    data: Mapped[bytes] = mapped_column(Bytes)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 @dataclass(frozen=True)

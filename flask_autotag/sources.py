@@ -72,7 +72,10 @@ def read(image: Any, most: int) -> bytes:
         return _read_file(cast("IO[bytes]", image), most)
     if callable(image):
         opened = image()
-        if not hasattr(opened, "__exit__"):
+        # Some paths and memoryviews can be entered too, to no good.
+        if isinstance(opened, os.PathLike | memoryview) or not hasattr(
+            opened, "__exit__"
+        ):
             return read(opened, most)
         with opened as file:
             return read(file, most)

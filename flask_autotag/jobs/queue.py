@@ -124,9 +124,11 @@ def _insert_data(connection: Connection, models: Models, key: str, data: bytes) 
     ).scalar_one()
     statement = insert_or_ignore(upload, connection.dialect.name, ["job_id", "part"])
     starts = range(0, max(1, len(data)), UPLOAD_PART_BYTES)
-    for part, start in enumerate(starts):
-        chunk = data[start : start + UPLOAD_PART_BYTES]
-        connection.execute(statement.values(job_id=job_id, part=part, data=chunk))
+    rows = [
+        {"job_id": job_id, "part": part, "data": data[at : at + UPLOAD_PART_BYTES]}
+        for part, at in enumerate(starts)
+    ]
+    connection.execute(statement, rows)
 
 
 def _dedupe_key(asset: AssetRef, instance: str, image: Captured) -> str:

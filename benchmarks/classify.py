@@ -1,0 +1,310 @@
+"""The bundled model against the same network in float, in other runtimes.
+
+Each engine runs in a process of its own, one after the other, on the same photos:
+images per second, seconds from the process's start to the first tag, and the
+process's peak memory. Then the decoding of photos, with and without JPEG's
+``draft``. Ratios are of figures of one run only.
+
+::
+
+    pip install -e . -r benchmarks/requirements.txt
+    python benchmarks/classify.py [--photos DIR] [--threads 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+PHOTOS = ROOT / "example_app" / "photos"
+MIB = 2**20
+
+Classify = Callable[[list[Image.Image]], Any]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A way to run the network.
+
+    :param title: as the table names it.
+    :param name: the function that opens it.
+    :param batch: images at a time.
+    """
+
+    title: str
+    name: str
+    batch: int
+
+
+ENGINES = (
+    Engine("Flask-AutoTag, bundled int8 (LiteRT)", "bundled", 1),
+    Engine("TensorFlow, float", "tensorflow", 1),
+    Engine("TensorFlow, float", "tensorflow", 32),
+    Engine("PyTorch, float", "torch", 1),
+    Engine("PyTorch, float", "torch", 32),
+    Engine("ONNX Runtime, float", "onnx", 1),
+    Engine("ONNX Runtime, float", "onnx", 32),
+)
+
+
+def open_bundled(_folder: Path, threads: int) -> Classify:
+    """Open the bundled model through the public provider."""
+    from flask_autotag.providers.tensorflow import TensorFlowProvider
+
+    return TensorFlowProvider(threads=threads).classify
+
+
+def open_tensorflow(folder: Path, threads: int) -> Classify:
+    """Open the float network as a SavedModel."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    model = tf.saved_model.load(str(folder / "saved_model"))
+    run = model.signatures["serving_default"]
+    return lambda images: next(iter(run(tf.constant(pixels(images))).values())).numpy()
+
+
+def open_torch(folder: Path, threads: int) -> Classify:
+    """Open the float network as a traced PyTorch module."""
+    import torch
+
+    torch.set_num_threads(threads)
+    module = torch.jit.load(str(folder / "network.pt")).eval()
+
+    def classify(images: list[Image.Image]) -> Any:
+        planes = np.ascontiguousarray(pixels(images).transpose(0, 3, 1, 2))
+        with torch.inference_mode():
+            return module(torch.from_numpy(planes)).numpy()
+
+    return classify
+
+
+def open_onnx(folder: Path, threads: int) -> Classify:
+    """Open the float network in ONNX Runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(
+        str(folder / "network.onnx"), options, providers=["CPUExecutionProvider"]
+    )
+    return lambda images: session.run(
+        None, {"pixels": np.ascontiguousarray(pixels(images).transpose(0, 3, 1, 2))}
+    )[0]
+
+
+def pixels(images: list[Image.Image]) -> np.ndarray[Any, Any]:
+    """Cut out and scale the middle of images, as the provider does.
+
+    :return: shape ``(images, 224, 224, 3)``, float32.
+    """
+    arrays = []
+    for image in images:
+        side = min(image.size) * 0.875
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        box = (left, top, left + side, top + side)
+        small = image.resize((224, 224), Image.Resampling.BICUBIC, box=box)
+        arrays.append(np.asarray(small, dtype=np.float32))
+    return (np.stack(arrays) - 127.0) / 128.0
+
+
+def prepare(folder: Path) -> None:
+    """Write the float network in the form of each runtime."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    import tensorflow as tf
+    import torch
+    from efficientnet_lite import build_keras, build_torch, load_weights
+
+    weights = load_weights()
+    network = build_keras(weights)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 224, 224, 3], tf.float32)])
+    def serve(values: Any) -> Any:
+        return network(values, training=False)
+
+    tf.saved_model.save(
+        network, str(folder / "saved_model"), signatures={"serving_default": serve}
+    )
+    module = build_torch(weights).eval()
+    example = torch.zeros(1, 3, 224, 224)
+    torch.jit.trace(module, example).save(str(folder / "network.pt"))
+    torch.onnx.export(
+        module,
+        (example,),
+        str(folder / "network.onnx"),
+        input_names=["pixels"],
+        dynamic_axes={"pixels": {0: "images"}},
+        dynamo=False,
+    )
+
+
+def measure(engine: str, batch: int, threads: int, folder: Path, photos: Path) -> None:
+    """Run one engine in this process and print its figures as JSON."""
+    import resource
+
+    started = float(os.environ["STARTED"])
+    images = [decode(path) for path in sorted(photos.glob("*.[jJ]*"))]
+    classify = OPENERS[engine](folder, threads)
+    classify(images[:1])
+    first = time.time() - started
+    pile = (images * (max(batch, 64) // len(images) + 1))[: max(batch, 64)]
+    rates = list(rounds(lambda: [classify(part) for part in parts(pile, batch)]))
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    print(
+        json.dumps(
+            {
+                "rate": len(pile) / statistics.median(rates),
+                "first": first,
+                "memory": usage.ru_maxrss * 1024 / MIB,
+            }
+        )
+    )
+
+
+OPENERS: dict[str, Callable[[Path, int], Classify]] = {
+    "bundled": open_bundled,
+    "tensorflow": open_tensorflow,
+    "torch": open_torch,
+    "onnx": open_onnx,
+}
+
+
+def decode(path: Path) -> Image.Image:
+    """Decode a photo for classification, alike for every engine."""
+    image = Image.open(path)
+    image.draft("RGB", (256, 256))
+    return image.convert("RGB")
+
+
+def parts(items: list[Any], size: int) -> Iterator[list[Any]]:
+    """Cut a list into parts."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def rounds(action: Callable[[], object], count: int = 7) -> Iterator[float]:
+    """Time *action*, after one round that is not counted.
+
+    :return: the seconds of each round.
+    """
+    action()
+    for _ in range(count):
+        start = time.perf_counter()
+        action()
+        yield time.perf_counter() - start
+
+
+def in_process(*arguments: str) -> str:
+    """Run this script with *arguments* in a process of its own."""
+    environment = {**os.environ, "STARTED": str(time.time())}
+    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    done = subprocess.run(
+        [sys.executable, __file__, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        sys.exit(done.stderr)
+    return done.stdout
+
+
+def compare_engines(photos: Path, threads: int) -> None:
+    """Print the table of engines."""
+    with tempfile.TemporaryDirectory() as folder:
+        in_process("--prepare", folder)
+        results = [
+            json.loads(
+                in_process(
+                    *("--engine", engine.name, "--batch", str(engine.batch)),
+                    *("--threads", str(threads)),
+                    *("--folder", folder, "--photos", str(photos)),
+                ).splitlines()[-1]
+            )
+            for engine in ENGINES
+        ]
+    print(
+        f"{'engine':38} {'batch':>5} {'images/s':>14} {'first tag':>15} {'memory':>16}"
+    )
+    own = results[0]
+    for engine, result in zip(ENGINES, results, strict=True):
+        print(
+            f"{engine.title:38} {engine.batch:5}"
+            f" {result['rate']:7.1f} {result['rate'] / own['rate']:5.2f}x"
+            f" {result['first']:7.2f}s {result['first'] / own['first']:5.1f}x"
+            f" {result['memory']:6.0f}MB {result['memory'] / own['memory']:5.1f}x"
+        )
+
+
+def compare_decoding(photos: Path) -> None:
+    """Print how long decoding takes, with and without ``draft``."""
+    sys.path.insert(0, str(ROOT))
+    from flask_autotag.images import decode as decode_within_limits
+
+    small = sorted(photos.glob("*.[jJ]*"))[0].read_bytes()
+    print(f"\n{'photo':30} {'with draft':>12} {'without':>12} {'ratio':>8}")
+    for title, data in (("as it came", small), ("12 megapixels", enlarge(small))):
+        size = "x".join(str(side) for side in Image.open(io.BytesIO(data)).size)
+        with_draft, without = (
+            statistics.median(rounds(action))
+            for action in (
+                lambda data=data: decode_within_limits(data, 256),
+                lambda data=data: Image.open(io.BytesIO(data)).convert("RGB"),
+            )
+        )
+        print(
+            f"{f'{title} ({size})':30} {with_draft * 1e3:10.1f}ms"
+            f" {without * 1e3:10.1f}ms {without / with_draft:7.1f}x"
+        )
+
+
+def enlarge(data: bytes) -> bytes:
+    """Make a photo of 4000 by 3000 pixels, as cameras do."""
+    file = io.BytesIO()
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    image.resize((4000, 3000), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def main() -> None:
+    """Compare all, or be one of the compared."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, default=PHOTOS)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--engine", choices=OPENERS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--prepare", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.prepare:
+        prepare(given.prepare)
+    elif given.engine:
+        measure(given.engine, given.batch, given.threads, given.folder, given.photos)
+    else:
+        print(
+            f"{os.cpu_count()} cores, {platform.machine()}, {given.threads} thread(s),"
+            f" Python {platform.python_version()}\n"
+        )
+        compare_engines(given.photos, given.threads)
+        compare_decoding(given.photos)
+
+
+if __name__ == "__main__":
+    main()
