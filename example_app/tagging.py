@@ -1,0 +1,67 @@
+"""Flask-AutoTag in this application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, current_app
+from sqlalchemy import update
+
+from flask_autotag import (
+    AssetRef,
+    AutoTag,
+    image_tagged,
+    image_uploaded,
+    tagging_failed,
+)
+
+from .models import FAILED, TAGGED, Photo, db
+
+autotag = AutoTag(db=db)
+
+
+def init_app(app: Flask) -> None:
+    """Install the extension; ``db`` has been initialised for *app* before."""
+    autotag.init_app(app)
+    image_tagged.connect(_on_tagged, app)
+    tagging_failed.connect(_on_failed, app)
+
+
+def announce(photo: Photo) -> None:
+    """Tell the extension of an upload.
+
+    The session is not committed yet: the photo and its tagging job are saved
+    together, or neither is.
+    """
+    image_uploaded.send(
+        current_app, asset=photo, image=photo.path, instance=photo.instance
+    )
+
+
+# These two run in the process that tags. That may be another one than shows the
+# pages, so what they learn goes to the database.
+
+
+def _on_tagged(_app: Flask, asset: AssetRef, **_other: Any) -> None:
+    _remember(asset, TAGGED)
+
+
+def _on_failed(_app: Flask, asset: object, message: str, **_other: Any) -> None:
+    _remember(asset, FAILED, message)
+
+
+def _remember(asset: object, state: str, error: str | None = None) -> None:
+    # What could not even be queued may have no name.
+    if not isinstance(asset, AssetRef) or asset.type != Photo.__tablename__:
+        return
+    session = db.session()
+    # A worker comes with a new session. An upload that could not be queued comes
+    # with the session that saves the photo, and commits it later.
+    own = not session.in_transaction()
+    session.execute(
+        update(Photo)
+        .where(Photo.id == int(asset.id))
+        .values(tagging=state, tagging_error=error)
+    )
+    if own:
+        session.commit()

@@ -1,0 +1,193 @@
+"""The example in a real browser: what scripts, styles and the keyboard do."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from base64 import b64encode
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from ..services import missing
+from .conftest import ESPRESSO, EXAMPLE_PHOTOS, PASSWORDS, Served, photos_of
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+#: Milliseconds that a photo may take to be tagged: a child process has to start.
+TAGGING = 30_000
+
+DROP = """([name, text]) => {
+    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    const data = new DataTransfer();
+    data.items.add(new File([bytes], name, { type: "image/jpeg" }));
+    data.items.add(new File(["no photo"], "notes.txt", { type: "text/plain" }));
+    for (const type of ["dragenter", "dragover", "drop"]) {
+        const event = new DragEvent(type, {
+            dataTransfer: data, bubbles: true, cancelable: true
+        });
+        document.querySelector("main").dispatchEvent(event);
+    }
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if path is None:
+        missing(f"No browser: none of {', '.join(CHROMIUM)} is installed.")
+    expect.set_options(timeout=20_000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(20_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, served: Served) -> Iterator[Page]:
+    """A page on which nora is signed in; what the console says fails the test."""
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text)
+            if message.type in ("error", "warning")
+            else None
+        ),
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(served.url)
+    page.get_by_label("Name", exact=True).fill("nora")
+    page.get_by_label("Password").fill(PASSWORDS["nora"])
+    page.get_by_label("Password").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("News")
+    yield page
+    assert complaints == []
+
+
+def test_tags_arrive_without_a_reload(page: Page, served: Served) -> None:
+    page.evaluate("window.sameDocument = true")
+    chip = page.locator(".card", has_text="Castle").locator(".chip")
+    expect(chip).to_contain_text(re.compile(r"castle[^%]*\d+%"), timeout=TAGGING)
+    expect(page.locator("[data-pending]")).to_have_count(0, timeout=TAGGING)
+    expect(page.locator("[data-filters] a", has_text="castle")).to_be_visible()
+    assert page.evaluate("window.sameDocument") is True
+
+
+def test_uploading_by_the_button(page: Page, served: Served) -> None:
+    page.get_by_role("link", name="Upload photos").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("News")
+    page.evaluate("window.sameDocument = true")
+    page.locator("input[type=file]").set_input_files(
+        [ESPRESSO, EXAMPLE_PHOTOS / "wall-clock.jpg"]
+    )
+    rows = page.locator(".upload-row")
+    expect(rows).to_have_count(2)
+    expect(page.get_by_text("2 photos were uploaded.")).to_be_visible()
+    chip = rows.first.locator(".chip")
+    expect(chip).to_contain_text(re.compile(r"espresso[^%]*\d+%"), timeout=TAGGING)
+    expect(rows.last.locator(".chip")).to_contain_text("clock", timeout=TAGGING)
+    expect(page.locator("[data-tag-status]")).to_contain_text("wall-clock.jpg:")
+    assert page.evaluate("window.sameDocument") is True
+    rows.first.get_by_role("link", name="espresso.jpg").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("espresso.jpg")
+    expect(page.locator("meter")).to_be_visible()
+
+
+def test_uploading_by_dropping(page: Page, served: Served) -> None:
+    page.goto(f"{served.url}/news/upload")
+    page.evaluate(DROP, ["cup.jpg", b64encode(ESPRESSO.read_bytes()).decode()])
+    good, bad = page.locator(".upload-row").all()
+    expect(good.get_by_role("link", name="cup.jpg")).to_be_visible()
+    expect(good.locator(".chip")).to_contain_text("espresso", timeout=TAGGING)
+    expect(bad).to_contain_text("This kind of file is not accepted.")
+    expect(page.get_by_text("1 file was not accepted.")).to_be_visible()
+
+
+def test_filtering_and_deleting(page: Page, served: Served) -> None:
+    castle = page.locator("[data-filters] a", has_text="castle")
+    castle.click(timeout=TAGGING)
+    expect(page.locator(".card")).to_have_count(1)
+    expect(page.get_by_role("heading", name="1 photo with")).to_be_visible()
+    page.get_by_role("link", name="Castle", exact=True).click()
+    page.get_by_role("link", name="Delete…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    dialog.get_by_text("Keep it").click()
+    expect(dialog).to_be_hidden()
+    page.get_by_role("link", name="Delete…").click()
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("status").first).to_contain_text("“Castle” was deleted.")
+    expect(page.get_by_text("No photo has this tag.")).to_be_visible()
+    page.get_by_role("link", name="Show all photos").click()
+    expect(page.locator(".card")).to_have_count(1)
+    expect(page.locator("[data-filters] a", has_text="castle")).to_have_count(0)
+
+
+def test_the_keyboard_is_enough(page: Page, served: Served) -> None:
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Upload photos")).to_be_focused()
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    page.get_by_role("link", name="Mountains").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Mountains")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Castle")
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Mountains")
+    opener = page.get_by_role("link", name="Delete…")
+    opener.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(opener).to_be_focused()
+
+
+def test_a_phone_needs_no_sideways_scrolling(page: Page, served: Served) -> None:
+    page.set_viewport_size({"width": 375, "height": 700})
+    for place in ("", "upload", "photos/1", "photos/1/delete"):
+        page.goto(f"{served.url}/news/{place}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375, place
+
+
+def test_it_works_without_scripts(browser: Browser, served: Served) -> None:
+    plain = browser.new_context(java_script_enabled=False)
+    page = plain.new_page()
+    page.goto(served.url)
+    page.get_by_label("Name", exact=True).fill("nora")
+    page.get_by_label("Password").fill(PASSWORDS["nora"])
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Upload photos").click()
+    page.locator("input[type=file]").set_input_files([ESPRESSO])
+    page.get_by_role("button", name="Upload").click()
+    expect(page.get_by_text("1 photo was uploaded.")).to_be_visible()
+    page.get_by_role("link", name="espresso.jpg").click()
+    page.get_by_role("link", name="Delete…").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("was deleted.")).to_be_visible()
+    plain.close()
+    assert "espresso.jpg" not in {photo.title for photo in photos_of(served.app)}
