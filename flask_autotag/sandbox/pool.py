@@ -94,6 +94,8 @@ class Pool:
     def _slots(self) -> queue.LifoQueue[_Slot]:
         with self._lock:
             if self._pid != os.getpid():
+                for copied in self._free.queue:
+                    copied.disown()
                 self._free = queue.LifoQueue()
                 for _ in range(self._size):
                     self._free.put(_Slot())
@@ -120,6 +122,11 @@ class _Slot:
     def close(self) -> None:
         if self._child is not None:
             self._child.close()
+            self._child = None
+
+    def disown(self) -> None:
+        if self._child is not None:
+            self._child.disown()
             self._child = None
 
     def _is_used_up(self) -> bool:

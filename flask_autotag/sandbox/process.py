@@ -101,13 +101,20 @@ class ChildProcess:
     def close(self) -> None:
         """End the child at once."""
         self._process.kill()
-        for stream in (self._process.stdin, self._process.stdout):
-            try:
-                cast(IO[bytes], stream).close()
-            except OSError:
-                # What was still to be written has no reader any more.
-                continue
+        self._close_streams()
         self._process.wait()
+
+    def disown(self) -> None:
+        """Let go of a child that a fork copied: it is another process's child."""
+        self._close_streams()
+        # Else Popen would warn that it still runs, which it should.
+        self._process.returncode = 0
+
+    def _close_streams(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            # What was still to be written may have no reader any more.
+            with contextlib.suppress(OSError):
+                cast(IO[bytes], stream).close()
 
     def _kill(self, late: threading.Event) -> None:
         late.set()
