@@ -10,7 +10,7 @@ from .. import checks
 from ..errors import ConfigurationError, ModelError
 from ..settings import Field, Section
 from . import model_file
-from .base import Label, LocalProvider, surest
+from .base import LEAST_CONFIDENCE, Label, LocalProvider, surest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -174,18 +174,33 @@ class TensorFlowProvider(LocalProvider):
 
         The softmax is taken here, in float: a quantised one would know only 256
         different confidences. Classes of one name add up, for they mean the same.
+
+        :param logits: of each class, shape ``(classes,)``.
         """
         import numpy as np
 
-        shares = np.exp(logits - logits.max())
-        shares /= shares.sum()
-        ids: dict[str, str] = {}
-        confidences: dict[str, float] = {}
-        for (label_id, name), share in zip(
-            self._file.labels, shares.tolist(), strict=True
-        ):
-            ids.setdefault(name, label_id)
-            confidences[name] = min(1.0, confidences.get(name, 0.0) + share)
+        shares = np.exp(logits.astype(np.float64) - logits.max())
+        names, places = self._names
+        confidences = np.bincount(places, weights=shares / shares.sum())
+        likely = np.flatnonzero(confidences >= LEAST_CONFIDENCE).tolist()
         return surest(
-            [Label(ids[name], name, share) for name, share in confidences.items()]
+            [
+                Label(*names[place], min(1.0, float(confidences[place])))
+                for place in likely
+            ]
         )
+
+    @cached_property
+    def _names(self) -> tuple[list[tuple[str, str]], list[int]]:
+        """List the different labels, and which of them each class has.
+
+        :return: ``(id, name)`` of each different name, by its first class; and for
+            each class the place of its name among these.
+        """
+        places: dict[str, int] = {}
+        different: list[tuple[str, str]] = []
+        for label_id, name in self._file.labels:
+            if name not in places:
+                places[name] = len(different)
+                different.append((label_id, name))
+        return different, [places[name] for _, name in self._file.labels]

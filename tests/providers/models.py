@@ -1,0 +1,47 @@
+"""Folders of models for tests, made from the bundled one."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from flask_autotag.providers.model_file import BUNDLED, DESCRIPTION
+from flask_autotag.providers.tensorflow import DEFAULT_MODEL
+
+NETWORK = "model.tflite"
+LABELS = "labels.csv"
+
+
+def make_model(
+    root: Path,
+    name: str = "other",
+    *,
+    network: bytes | None = None,
+    labels: str | None = None,
+    changes: tuple[tuple[str, str], ...] = (),
+) -> Path:
+    """Copy the bundled model to a folder below *root*, with other parts.
+
+    :param network: the network; its checksum is written too.
+    :param labels: the text of the labels.
+    :param changes: texts in the description, and what to put there instead.
+    """
+    bundled, folder = BUNDLED / DEFAULT_MODEL, root / name
+    folder.mkdir()
+    original = (bundled / NETWORK).read_bytes()
+    description = (bundled / DESCRIPTION).read_text(encoding="utf-8")
+    if network is not None:
+        description = description.replace(sha256(original), sha256(network))
+    for old, new in changes:
+        assert old in description
+        description = description.replace(old, new)
+    (folder / DESCRIPTION).write_text(description, encoding="utf-8")
+    (folder / NETWORK).write_bytes(original if network is None else network)
+    if labels is None:
+        labels = (bundled / LABELS).read_text(encoding="utf-8")
+    (folder / LABELS).write_text(labels, encoding="utf-8")
+    return folder
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
