@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import ForeignKey, Numeric, create_engine, inspect
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.types import UserDefinedType
+
+from flask_autotag import AssetError, AssetRef, Upload
+from flask_autotag.assets import decode_key, encode_key, instance_state, ref_of, type_of
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Photo(Base):
+    __tablename__ = "photo"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "photo"}
+
+
+class Portrait(Photo):
+    __tablename__ = "portrait"
+    id: Mapped[int] = mapped_column(ForeignKey(Photo.id), primary_key=True)
+    __mapper_args__ = {"polymorphic_identity": "portrait"}
+
+
+class Page(Base):
+    __tablename__ = "page"
+    site: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Named(Base):
+    __tablename__ = "named"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+
+
+class Priced(Base):
+    __tablename__ = "priced"
+    id: Mapped[Decimal] = mapped_column(Numeric, primary_key=True)
+
+
+class Point(UserDefinedType[Any]):
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "POINT"
+
+
+class Place(Base):
+    __tablename__ = "place"
+    id: Mapped[Any] = mapped_column(Point, primary_key=True)
+
+
+@pytest.mark.parametrize(
+    ("type_", "id_"), [("photo", "7"), ("x" * 100, "y" * 255), ("page", '["a", "1"]')]
+)
+def test_a_ref_holds_a_type_and_an_id(type_: str, id_: str) -> None:
+    ref = AssetRef(type_, id_)
+    assert (ref.type, ref.id) == (type_, id_)
+    assert str(ref) == f"{type_} {id_}"
+
+
+def test_the_id_of_a_ref_becomes_text() -> None:
+    assert AssetRef("photo", 7) == AssetRef("photo", "7")  # type: ignore[arg-type]
+    key = uuid.uuid4()
+    assert AssetRef("photo", key).id == str(key)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("id_", ["", "y" * 256, None])
+def test_an_id_that_does_not_fit_is_refused(id_: Any) -> None:
+    with pytest.raises(AssetError) as caught:
+        AssetRef("photo", id_)
+    assert str(caught.value) == (
+        f"The id of an AssetRef is a text of 1 to 255 characters, not {id_!r:.80}."
+    )
+
+
+@pytest.mark.parametrize("type_", ["", "x" * 101, None, 5, b"photo"])
+def test_a_type_that_does_not_fit_is_refused(type_: Any) -> None:
+    with pytest.raises(AssetError) as caught:
+        AssetRef(type_, "1")
+    assert str(caught.value) == (
+        f"The type of an AssetRef is a text of 1 to 100 characters, not {type_!r:.80}."
+    )
+
+
+def test_refs_are_equal_by_value_and_hashable() -> None:
+    assert len({AssetRef("photo", "1"), AssetRef("photo", "1")}) == 1
+
+
+def test_an_upload_does_not_show_its_image() -> None:
+    shown = repr(Upload(AssetRef("photo", "1"), b"secret pixels"))
+    assert "secret" not in shown
+    assert "instance='default'" in shown
+
+
+def test_a_ref_names_itself() -> None:
+    ref = AssetRef("photo", "1")
+    assert ref_of(ref) is ref
+
+
+def test_an_object_is_named_by_its_table_and_key() -> None:
+    assert ref_of(Photo(id=7)) == AssetRef("photo", "7")
+    assert ref_of(Page(site="a", number=1)) == AssetRef("page", '["a", "1"]')
+
+
+def test_a_subclass_shares_the_type_of_its_base() -> None:
+    assert type_of(inspect(Portrait)) == "photo"
+    assert ref_of(Portrait(id=7)) == AssetRef("photo", "7")
+
+
+@pytest.mark.parametrize("asset", [Photo(), Page(site="a"), Page(number=1)])
+def test_an_object_without_a_whole_key_has_no_name_yet(asset: object) -> None:
+    assert ref_of(asset) is None
+
+
+def test_an_expired_and_detached_object_is_named_without_a_query() -> None:
+    engine = create_engine("sqlite://")
+    Base.metadata.create_all(engine, [inspect(Photo).local_table])
+    with Session(engine) as session:
+        photo = Photo()
+        session.add(photo)
+        session.commit()
+    engine.dispose()
+    assert ref_of(photo) == AssetRef("photo", "1")
+
+
+@pytest.mark.parametrize("asset", [None, "photo", 7, Photo, object()])
+def test_what_is_no_mapped_object_cannot_be_named(asset: Any) -> None:
+    for name in (ref_of, instance_state):
+        with pytest.raises(AssetError) as caught:
+            name(asset)
+        assert str(caught.value) == (
+            "An asset is an instance of a mapped class or an AssetRef, not "
+            f"{asset!r:.80}."
+        )
+
+
+@given(st.integers(-(2**63), 2**63))
+def test_a_number_comes_back_from_its_text(number: int) -> None:
+    assert decode_key(inspect(Photo), encode_key((number,))) == (number,)
+
+
+@given(st.text(), st.integers())
+def test_a_composite_key_comes_back_from_its_text(site: str, number: int) -> None:
+    key = (site, number)
+    assert decode_key(inspect(Page), encode_key(key)) == key
+
+
+@given(st.uuids())
+def test_a_uuid_comes_back_from_its_text(key: uuid.UUID) -> None:
+    assert decode_key(inspect(Named), encode_key((key,))) == (key,)
+
+
+def test_the_key_of_a_subclass_is_that_of_its_base() -> None:
+    assert decode_key(inspect(Portrait), "7") == (7,)
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        (Photo, "seven"),
+        (Photo, ""),
+        (Named, "7"),
+        (Priced, "cheap"),
+        (Place, "POINT(1 1)"),
+        (Page, "a"),
+        (Page, "5"),
+        (Page, '["a"]'),
+        (Page, '["a", "1", "2"]'),
+        (Page, '["a", "one"]'),
+        (Page, "[" * 255),
+    ],
+)
+def test_a_text_that_is_no_key_is_refused(model: type[Any], text: str) -> None:
+    with pytest.raises(AssetError) as caught:
+        decode_key(inspect(model), text)
+    assert str(caught.value) == f"{text!r:.80} is no primary key of {model.__name__}."

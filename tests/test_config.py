@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flask_autotag import ConfigurationError
+from flask_autotag.config import KEYS, Config, read_config, refuse_unknown
+from flask_autotag.providers.registry import sections
+
+
+def test_without_keys_the_defaults_hold() -> None:
+    assert read_config({}) == Config(
+        runner="thread",
+        model_dir=None,
+        max_image_bytes=25 * 2**20,
+        timeout=30,
+        memory_limit=2048,
+    )
+
+
+def test_keys_are_read_and_texts_from_the_environment_understood(
+    tmp_path: Path,
+) -> None:
+    config = read_config(
+        {
+            "AUTOTAG_RUNNER": "none",
+            "AUTOTAG_MODEL_DIR": str(tmp_path),
+            "AUTOTAG_MAX_IMAGE_BYTES": "1000",
+            "AUTOTAG_TIMEOUT": "5",
+            "AUTOTAG_MEMORY_LIMIT": 0,
+            "SECRET_KEY": "of the host",
+        }
+    )
+    assert config == Config(
+        runner="none",
+        model_dir=str(tmp_path),
+        max_image_bytes=1000,
+        timeout=5,
+        memory_limit=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "AUTOTAG_RUNNER",
+            "celery",
+            "AUTOTAG_RUNNER must be one of 'thread', 'inline', 'none', not 'celery'.",
+        ),
+        (
+            "AUTOTAG_MODEL_DIR",
+            "/no/such/folder",
+            "AUTOTAG_MODEL_DIR must be the path of an existing folder, not"
+            " '/no/such/folder'.",
+        ),
+        (
+            "AUTOTAG_MAX_IMAGE_BYTES",
+            0,
+            "AUTOTAG_MAX_IMAGE_BYTES must be a whole number from 1 to 1073741824,"
+            " not 0.",
+        ),
+        (
+            "AUTOTAG_TIMEOUT",
+            "soon",
+            "AUTOTAG_TIMEOUT must be a whole number from 1 to 3600, not 'soon'.",
+        ),
+        (
+            "AUTOTAG_MEMORY_LIMIT",
+            -1,
+            "AUTOTAG_MEMORY_LIMIT must be a whole number from 0 to 1048576, not -1.",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_key(
+    key: str, value: Any, message: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read_config({key: value})
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_default_passes_its_own_check(key: str) -> None:
+    assert KEYS[key].check(KEYS[key].default) == KEYS[key].default
+
+
+def test_each_key_has_a_field_and_a_help() -> None:
+    fields = {f"AUTOTAG_{name.upper()}" for name in Config.__dataclass_fields__}
+    assert fields == set(KEYS)
+    assert all(key.help.endswith(".") for key in KEYS.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("AUTOTAG_RUNER", "AUTOTAG_RUNNER"),
+        ("AUTOTAG_MAX_TAG", "AUTOTAG_MAX_TAGS"),
+        ("AUTOTAG_TENSORFLOW_CONFIDENCE", "AUTOTAG_TENSORFLOW_CONFIDENCE_THRESHOLD"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(
+    key: str, nearest: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        refuse_unknown({key: 1}, sections())
+    assert (
+        str(caught.value)
+        == f"{key} is no key of Flask-AutoTag. Did you mean {nearest}?"
+    )
+
+
+def test_a_key_that_is_like_none_is_refused_too() -> None:
+    with pytest.raises(ConfigurationError, match=r"^AUTOTAG_ is no key of"):
+        refuse_unknown({"AUTOTAG_": 1}, sections())
+
+
+def test_all_known_keys_and_those_of_others_are_let_through() -> None:
+    known = [key for section in sections() for key in section.config_keys()]
+    refuse_unknown(dict.fromkeys([*KEYS, *known, "AUTOTAGGER", "DEBUG"]), sections())

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from flask_autotag import errors
+from flask_autotag.errors import AutoTagError, TaggingError
+
+
+def kinds(base: type[AutoTagError]) -> list[type[AutoTagError]]:
+    return [base, *(kind for sub in base.__subclasses__() for kind in kinds(sub))]
+
+
+ALL = kinds(AutoTagError)
+TAGGING = [kind for kind in ALL if issubclass(kind, TaggingError)]
+
+
+def test_the_codes_are_the_same_in_every_release() -> None:
+    assert {kind.__name__: kind.code for kind in TAGGING} == {
+        "TaggingError": "error",
+        "TaggingOff": "tagging_off",
+        "LoaderError": "loader_failed",
+        "ImageError": "image_invalid",
+        "ImageMissing": "image_missing",
+        "UnreadableImage": "image_unreadable",
+        "ImageTooLarge": "image_too_large",
+        "ClassifierError": "classifier_failed",
+        "ClassifierCrashed": "classifier_crashed",
+        "ClassifierTimeout": "classifier_timeout",
+        "ModelError": "model_invalid",
+    }
+
+
+def test_no_two_errors_share_a_code() -> None:
+    codes = [kind.code for kind in TAGGING]
+    assert len(set(codes)) == len(codes)
+
+
+@pytest.mark.parametrize("kind", TAGGING, ids=lambda kind: kind.__name__)
+def test_a_code_fits_its_column(kind: type[TaggingError]) -> None:
+    assert kind.code.isidentifier()
+    assert len(kind.code) <= 40
+
+
+def test_what_is_wrong_with_an_image_or_is_turned_off_is_not_tried_again() -> None:
+    assert {kind.__name__ for kind in TAGGING if kind.permanent} == {
+        "TaggingOff",
+        "ImageError",
+        "ImageMissing",
+        "UnreadableImage",
+        "ImageTooLarge",
+    }
+
+
+def test_the_errors_form_the_documented_tree() -> None:
+    parents = {kind.__name__: kind.__bases__[0].__name__ for kind in ALL[1:]}
+    assert parents == {
+        "ConfigurationError": "AutoTagError",
+        "AssetError": "AutoTagError",
+        "TransactionError": "AutoTagError",
+        "TaggingError": "AutoTagError",
+        "TaggingOff": "TaggingError",
+        "LoaderError": "TaggingError",
+        "ImageError": "TaggingError",
+        "ImageMissing": "ImageError",
+        "UnreadableImage": "ImageError",
+        "ImageTooLarge": "ImageError",
+        "ClassifierError": "TaggingError",
+        "ClassifierCrashed": "ClassifierError",
+        "ClassifierTimeout": "ClassifierError",
+        "ModelError": "ClassifierError",
+    }
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_each_error_stands_in_the_module_and_its_tree(kind: type[AutoTagError]) -> None:
+    assert getattr(errors, kind.__name__) is kind
+    assert kind.__name__ in str(errors.__doc__)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import flask_autotag
+
+HEAVY = ["PIL", "ai_edge_litert", "cryptography", "numpy", "requests", "tensorflow"]
+
+
+def test_the_public_names_are_these_and_no_others() -> None:
+    assert flask_autotag.__all__ == [
+        "AppliedTag",
+        "AssetError",
+        "AssetMixin",
+        "AssetRef",
+        "AssignmentMixin",
+        "AutoTag",
+        "AutoTagError",
+        "ClassifierCrashed",
+        "ClassifierError",
+        "ClassifierTimeout",
+        "ConfigurationError",
+        "ImageError",
+        "ImageMissing",
+        "ImageTooLarge",
+        "JobMixin",
+        "LoaderError",
+        "ModelError",
+        "Models",
+        "PredictionMixin",
+        "TagCount",
+        "TagMixin",
+        "TaggingError",
+        "TaggingOff",
+        "TransactionError",
+        "UnreadableImage",
+        "Upload",
+        "UploadMixin",
+        "create_models",
+        "image_tagged",
+        "image_uploaded",
+        "tagging_failed",
+    ]
+
+
+@pytest.mark.parametrize("name", flask_autotag.__all__)
+def test_each_public_name_is_there(name: str) -> None:
+    assert hasattr(flask_autotag, name)
+
+
+def run_python(program: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def loaded_after(statements: str) -> str:
+    return run_python(
+        f"import sys\n{statements}\n"
+        f"print(*(name for name in {HEAVY} if name in sys.modules))"
+    )
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    assert loaded_after("import flask_autotag") == ""
+
+
+def test_setting_an_application_up_imports_nothing_heavy() -> None:
+    assert (
+        loaded_after(
+            "import flask, flask_autotag\n"
+            "flask_autotag.AutoTag(flask.Flask('host', instance_path='/nowhere'))"
+        )
+        == ""
+    )

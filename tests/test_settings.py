@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flask_autotag import ConfigurationError
+from flask_autotag.providers.registry import sections
+from flask_autotag.settings import GENERAL, Field, Section, read_settings
+
+FIELDS = [
+    pytest.param(section, field, id=section.key(field))
+    for section in sections()
+    for field in section.fields
+]
+
+
+def test_without_keys_the_defaults_hold() -> None:
+    settings = read_settings(sections(), {})
+    assert settings.enabled is True
+    assert settings.max_tags == 0
+    assert dict(settings["tensorflow"]) == {
+        "enabled": True,
+        "confidence_threshold": 0.5,
+        "model": "efficientnet-lite0",
+    }
+
+
+def test_app_config_overrides_the_defaults() -> None:
+    settings = read_settings(
+        sections(),
+        {
+            "AUTOTAG_ENABLED": "off",
+            "AUTOTAG_MAX_TAGS": "5",
+            "AUTOTAG_TENSORFLOW_CONFIDENCE_THRESHOLD": 1,
+        },
+    )
+    assert settings.enabled is False
+    assert settings.max_tags == 5
+    assert settings["tensorflow"]["confidence_threshold"] == 1.0
+    assert settings["tensorflow"]["enabled"] is True
+
+
+def test_settings_cannot_be_changed_by_accident() -> None:
+    settings = read_settings(sections(), {})
+    with pytest.raises(TypeError):
+        settings["tensorflow"]["enabled"] = False  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "AUTOTAG_ENABLED",
+            "perhaps",
+            "AUTOTAG_ENABLED must be true or false, not 'perhaps'.",
+        ),
+        (
+            "AUTOTAG_MAX_TAGS",
+            1001,
+            "AUTOTAG_MAX_TAGS must be a whole number from 0 to 1000, not 1001.",
+        ),
+        (
+            "AUTOTAG_TENSORFLOW_CONFIDENCE_THRESHOLD",
+            50,
+            "AUTOTAG_TENSORFLOW_CONFIDENCE_THRESHOLD must be a number from 0 to 1,"
+            " not 50.",
+        ),
+        (
+            "AUTOTAG_TENSORFLOW_MODEL",
+            "",
+            "AUTOTAG_TENSORFLOW_MODEL must be a text, not ''.",
+        ),
+        (
+            "AUTOTAG_TENSORFLOW_ENABLED",
+            None,
+            "AUTOTAG_TENSORFLOW_ENABLED must be true or false, not None.",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_key(
+    key: str, value: Any, message: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings(sections(), {key: value})
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("section", "field"), FIELDS)
+def test_a_default_passes_its_own_check(section: Section, field: Field) -> None:
+    assert field.check(field.default) == field.default
+
+
+@pytest.mark.parametrize(("section", "field"), FIELDS)
+def test_each_field_says_what_it_does(section: Section, field: Field) -> None:
+    assert field.label
+    assert field.help.endswith(".")
+
+
+def test_no_two_fields_share_a_key() -> None:
+    keys = [key for section in sections() for key in section.config_keys()]
+    assert len(set(keys)) == len(keys)
+
+
+def test_every_provider_can_be_turned_off_and_has_a_threshold() -> None:
+    for section in sections():
+        names = {field.name for field in section.fields}
+        assert section is GENERAL or {"enabled", "confidence_threshold"} <= names
