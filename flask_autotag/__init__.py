@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         AutoTagError,
         ClassifierCrashed,
         ClassifierError,
+        ClassifierMemory,
         ClassifierTimeout,
         ConfigurationError,
         ImageError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         TaggingError,
         TaggingOff,
         TransactionError,
+        TryLater,
         UnreadableImage,
     )
     from .extension import AutoTag
@@ -53,6 +55,7 @@ __all__ = [
     "AutoTagError",
     "ClassifierCrashed",
     "ClassifierError",
+    "ClassifierMemory",
     "ClassifierTimeout",
     "ConfigurationError",
     "ImageError",
@@ -68,6 +71,7 @@ __all__ = [
     "TaggingError",
     "TaggingOff",
     "TransactionError",
+    "TryLater",
     "UnreadableImage",
     "Upload",
     "UploadMixin",

@@ -64,11 +64,13 @@ class Upload:
         :class:`AssetRef`.
     :param image: where the image is; see :data:`~flask_autotag.image_uploaded`.
     :param instance: the tenant.
+    :param bulk: whether it may wait for fresh uploads.
     """
 
     asset: object
     image: ImageSource | None = field(default=None, repr=False)
     instance: str = DEFAULT_INSTANCE
+    bulk: bool = False
 
 
 def ref_of(asset: object) -> AssetRef | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
     ColumnElement,
@@ -19,13 +21,32 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
+    false,
     literal_column,
+    update,
 )
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.pool import StaticPool
 
 from .models import Models
+
+T = TypeVar("T")
+
+#: Seconds that a transaction is tried again: longer than a database takes to
+#: restart, shorter than a lease.
+PATIENCE = 30.0
+#: Seconds before it is tried again, at first and at most.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+
+#: Of SQLite: BUSY and LOCKED.
+_SQLITE_PASSING = {5, 6}
+#: Of MySQL and MariaDB: too many connections, server shutting down, lock wait
+#: timeout, deadlock; and by their drivers: no connection, or a lost one.
+_MYSQL_PASSING = {0, 1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2055}
+#: Of PostgreSQL, classes of SQLSTATE: connection, rollback, resources, operator.
+_POSTGRESQL_PASSING = ("08", "40", "53", "57P")
 
 _WRITTEN = "flask_autotag.written"
 _WRITING = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE|MERGE)\b", re.IGNORECASE)
@@ -62,6 +83,31 @@ class Database:
             engine = engine.execution_options(isolation_level="READ COMMITTED")
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def transact(
+        self, work: Callable[[Session], T], patience: float | None = None
+    ) -> T:
+        """Run *work* in a short transaction of its own and give what it returns.
+
+        It is run again from the start if a deadlock, another writer or a restart of
+        the database ended the transaction. If the connection is lost while it
+        commits, nobody knows whether it did: *work* has to ask for the lease first.
+
+        :param patience: seconds after which the error is raised; by default
+            :data:`PATIENCE`.
+        """
+        end = time.monotonic() + (PATIENCE if patience is None else patience)
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                with self.begin() as session:
+                    return work(session)
+            except (DBAPIError, PoolTimeout) as error:
+                if not may_pass(error) or time.monotonic() + pause > end:
+                    raise
+            # Not together with those that it waits for.
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            pause = min(_LONGEST_PAUSE, pause * 2)
 
     def create_tables(self) -> None:
         """Create those of our tables that do not exist, and nothing else."""
@@ -121,6 +167,35 @@ class OwnDatabase(Database):
         event.listen(engine, "connect", _set_write_ahead_log)
         self.models.metadata.create_all(engine, tables=self.models.tables)
         return engine
+
+
+def may_pass(error: DBAPIError | PoolTimeout) -> bool:
+    """Whether the same transaction may succeed when it is run again."""
+    if isinstance(error, PoolTimeout) or error.connection_invalidated:
+        return True
+    cause = cast(Any, error.orig)
+    if hasattr(cause, "sqlite_errorcode"):
+        # The upper bits refine it.
+        return cause.sqlite_errorcode & 0xFF in _SQLITE_PASSING
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    if isinstance(state, str):
+        return state.startswith(_POSTGRESQL_PASSING)
+    if type(cause).__module__.startswith("psycopg"):
+        # Without a state the error is the driver's own: it has no connection.
+        return type(cause).__name__ in ("OperationalError", "ConnectionTimeout")
+    return bool(cause.args) and cause.args[0] in _MYSQL_PASSING
+
+
+def lock_writers(session: Session, table: Table) -> None:
+    """On SQLite, wait for other writers before the transaction reads.
+
+    A transaction that reads first and writes then is refused at once, whatever the
+    timeout, if somebody else has written in between. The other databases lock the
+    rows that are read.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        column = table.primary_key.columns[0]
+        session.execute(update(table).where(false()).values({column: column}))
 
 
 def _set_write_ahead_log(connection: Any, _record: Any) -> None:

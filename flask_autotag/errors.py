@@ -9,6 +9,7 @@
     └── TaggingError          why one image was not tagged; has a ``code``
         ├── TaggingOff        nothing is wrong: it is turned off
         ├── LoaderError       the host's code that finds the image failed
+        ├── TryLater          not now; costs no try
         ├── ImageError        permanent: this image will never do
         │   ├── ImageMissing
         │   ├── UnreadableImage
@@ -16,6 +17,7 @@
         └── ClassifierError   may pass: tried again
             ├── ClassifierCrashed
             ├── ClassifierTimeout
+            ├── ClassifierMemory
             └── ModelError
 
 The message of a :exc:`TaggingError` is one sentence for an administrator. It is
@@ -49,10 +51,13 @@ class TaggingError(AutoTagError):
 
     :cvar code: a short stable word for the reason, the same in every release.
     :cvar permanent: ``True`` when trying again cannot help.
+    :cvar crash: ``True`` when the image may be what brought its child down; after
+        the third time it is put in quarantine.
     """
 
     code: ClassVar[str] = "error"
     permanent: ClassVar[bool] = False
+    crash: ClassVar[bool] = False
 
 
 class TaggingOff(TaggingError):
@@ -66,6 +71,22 @@ class LoaderError(TaggingError):
     """The host's image loader, or the function given to ``watch``, raised."""
 
     code = "loader_failed"
+
+
+class TryLater(TaggingError):
+    """Not now: the job waits, and the wait does not count as one of its tries.
+
+    An image loader raises it when its storage asks for a pause.
+
+    :param message: a sentence for an administrator.
+    :param seconds: how long to wait, from 1 second to an hour.
+    """
+
+    code = "try_later"
+
+    def __init__(self, message: str, seconds: float = 60.0) -> None:
+        super().__init__(message)
+        self.seconds = min(3600.0, max(1.0, seconds))
 
 
 class ImageError(TaggingError):
@@ -103,12 +124,21 @@ class ClassifierCrashed(ClassifierError):
     """The child process died while it worked on the image."""
 
     code = "classifier_crashed"
+    crash = True
 
 
 class ClassifierTimeout(ClassifierError):
     """The child process took longer than ``AUTOTAG_TIMEOUT`` and was killed."""
 
     code = "classifier_timeout"
+    crash = True
+
+
+class ClassifierMemory(ClassifierError):
+    """The child process reached ``AUTOTAG_MEMORY_LIMIT``."""
+
+    code = "classifier_memory"
+    crash = True
 
 
 class ModelError(ClassifierError):

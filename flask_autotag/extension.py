@@ -240,7 +240,8 @@ class AutoTag:
         settings = state.settings_for(instance)
         classified = classify(data, settings, state.pool, state.config.model_dir)
         with database.begin() as session:
-            store.store(session, models, ref, instance, classified, settings)
+            entry = store.Entry(ref, instance, classified, settings)
+            store.store(session, models, [entry])
             return query.tags_for(session, models, ref, instance)
 
     def forget(self, asset: object) -> None:
@@ -320,11 +321,12 @@ class AutoTag:
         image: ImageSource | None = None,
         instance: str | None = None,
         session: Session | None = None,
+        bulk: bool = False,
         **_other: Any,
     ) -> None:
         app = self._app_of(sender)
         if app is not None:
-            upload = Upload(asset, image, instance or DEFAULT_INSTANCE)
+            upload = Upload(asset, image, instance or DEFAULT_INSTANCE, bulk)
             outbox.submit(app, self._states[app], upload, session)
 
     def _on_request_started(self, app: Flask, **_other: Any) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -160,11 +161,12 @@ class PredictionMixin(TableMixin):
 
 
 class JobMixin(TableMixin):
-    """The durable intent to tag one asset; ``jobs/queue.py`` moves its states.
+    """The durable intent to tag one asset; ``jobs/`` moves its states.
 
     ``run_at`` is when the job may be claimed next: its due time while queued, the
     end of the lease while running, ``NULL`` when it has ended. ``dedupe_key`` is
     ``NULL`` then too, so that a unique key keeps one *live* job for each content.
+    ``priority`` is 0 for a fresh upload and 1 for bulk work, which waits for those.
     """
 
     __tablename__ = "autotag_job"
@@ -176,6 +178,7 @@ class JobMixin(TableMixin):
     path: Mapped[str | None] = mapped_column(Text)
     dedupe_key: Mapped[str | None] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(12))
+    priority: Mapped[int] = mapped_column(SmallInteger, default=0)
     run_at: Mapped[float | None] = mapped_column(Double)
     claims: Mapped[int] = mapped_column(Integer, default=0)
     failures: Mapped[int] = mapped_column(Integer, default=0)
@@ -189,11 +192,14 @@ class JobMixin(TableMixin):
 
     @classmethod
     def table_items(cls) -> tuple[SchemaItem, ...]:
-        """One live job for each content; one range scan to claim the next."""
+        """One live job for each content; range scans for every question asked often.
+
+        They serve claims and counts, and purging and throughput.
+        """
         return (
             UniqueConstraint("dedupe_key", name="uq_autotag_job_dedupe"),
-            Index("ix_autotag_job_run_at", "run_at", "id"),
-            Index("ix_autotag_job_lease", "lease_token"),
+            Index("ix_autotag_job_due", "state", "priority", "run_at", "id"),
+            Index("ix_autotag_job_finished", "finished_at"),
         )
 
 

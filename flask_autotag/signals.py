@@ -25,6 +25,8 @@ _signals = Namespace()
 #: ``session``
 #:     the SQLAlchemy session that writes the upload, where it is neither the one
 #:     that holds ``asset`` nor Flask-SQLAlchemy's.
+#: ``bulk``
+#:     ``True`` for the pictures of an import: they wait for fresh uploads.
 #:
 #: The receiver never raises. What is wrong with the call is logged and sent as
 #: :data:`tagging_failed`.

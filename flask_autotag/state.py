@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -54,8 +54,8 @@ class Runner(Protocol):
     def start(self, app: Flask, state: State) -> None:
         """See that jobs left by others are worked off too; called at each request."""
 
-    def wake(self, app: Flask, state: State) -> None:
-        """Tell that a job was committed."""
+    def wake(self, app: Flask, state: State, ids: Sequence[int]) -> None:
+        """Tell that jobs were committed."""
 
     def stop(self) -> None:
         """End what runs in this process."""

@@ -2,88 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from .assets import AssetRef
 from .database import insert_or_ignore
 from .models import Models
-from .providers.base import Prediction
 from .settings import Settings
 from .tagging import Choice, Classified, choose
 
 APPLIED, SUGGESTED, REJECTED = "applied", "suggested", "rejected"
 PROVIDER, PERSON = "provider", "person"
 
+#: Instance, type and id.
+Name = tuple[str, str, str]
+
 #: Digits of a stored confidence: a label more or less is no difference.
 _DIGITS = 4
 
 
-def store(
-    session: Session,
-    models: Models,
-    asset: AssetRef,
-    instance: str,
-    classified: Classified,
-    settings: Settings,
-) -> None:
+@dataclass(frozen=True)
+class Entry:
+    """One classified image to store.
+
+    :param settings: the rules of its instance.
+    """
+
+    asset: AssetRef
+    instance: str
+    classified: Classified
+    settings: Settings
+
+    @property
+    def name(self) -> Name:
+        """The unique key of the asset's row."""
+        return (self.instance, self.asset.type, self.asset.id)
+
+
+def store(session: Session, models: Models, entries: Iterable[Entry]) -> None:
     """Write the predictions, and the tags that the rules make of them.
 
     Tags that a provider applied earlier and does not any more go; what a person
-    decided stays. The asset's row is written first, so that two writers of one
-    asset follow one another.
+    decided stays. Of two entries for one asset the later one counts.
+
+    Rows are written table by table, in the order of their keys, the assets' first:
+    two writers of the same asset follow one another, and never wait in a ring.
     """
     now = datetime.now(UTC).replace(tzinfo=None)
-    row = _store_asset(
-        session, models.asset.__table__, asset, instance, classified, now
-    )
-    _store_predictions(
-        session, models.prediction.__table__, row, classified.predictions, now
-    )
-    decisions = _decisions(session, models, row)
-    choices = choose(
-        classified.predictions,
-        settings,
-        decided=decisions,
-        applied_by_people=sum(state == APPLIED for state in decisions.values()),
-    )
-    tag_ids = _ensure_tags(session, models.tag.__table__, instance, choices)
+    latest = {entry.name: entry for entry in entries}
+    chosen = [latest[name] for name in sorted(latest)]
+    rows = _store_assets(session, models.asset.__table__, chosen, now)
+    by_row = {rows[entry.name]: entry for entry in chosen}
+    _store_predictions(session, models.prediction.__table__, by_row, now)
+    choices = _choose(session, models, by_row)
+    tag_ids = _ensure_tags(session, models.tag.__table__, by_row, choices)
     _replace_assignments(
-        session, models.assignment.__table__, row, choices, tag_ids, now
+        session, models.assignment.__table__, by_row, choices, tag_ids, now
     )
 
 
-def _store_asset(
-    session: Session,
-    table: Table,
-    asset: AssetRef,
-    instance: str,
-    classified: Classified,
-    now: datetime,
-) -> int:
-    name = {"instance": instance, "asset_type": asset.type, "asset_id": asset.id}
-    same = [table.c[column] == value for column, value in name.items()]
+def _store_assets(
+    session: Session, table: Table, entries: Sequence[Entry], now: datetime
+) -> dict[Name, int]:
+    """Give the id of each asset's row, made if it is new."""
+    columns = (table.c.instance, table.c.asset_type, table.c.asset_id)
+    keys = [column.name for column in columns]
+    values = {"tagged_at": now}
+    names = [dict(zip(keys, entry.name, strict=True)) for entry in entries]
     dialect = session.get_bind().dialect.name
-    session.execute(insert_or_ignore(table, dialect, list(name)).values(name))
-    session.execute(
-        update(table).where(*same).values(sha256=classified.sha256, tagged_at=now)
+    session.execute(insert_or_ignore(table, dialect, keys), names)
+    session.connection().execute(
+        update(table)
+        .where(*(column == bindparam(f"_{column.name}") for column in columns))
+        .values(sha256=bindparam("_sha256"), **values),
+        [
+            {
+                **{f"_{key}": value for key, value in name.items()},
+                "_sha256": entry.classified.sha256,
+            }
+            for name, entry in zip(names, entries, strict=True)
+        ],
     )
-    row: int = session.execute(select(table.c.id).where(*same)).scalar_one()
-    return row
+    wanted = {entry.name for entry in entries}
+    found = session.execute(
+        select(table.c.id, *columns).where(
+            # Both of them lead an index, where a row value would not everywhere.
+            table.c.instance.in_({entry.instance for entry in entries}),
+            table.c.asset_type.in_({entry.asset.type for entry in entries}),
+            table.c.asset_id.in_({entry.asset.id for entry in entries}),
+        )
+    )
+    rows: dict[Name, int] = {tuple(row[1:]): row.id for row in found}
+    return {name: rows[name] for name in wanted}
 
 
 def _store_predictions(
-    session: Session,
-    table: Table,
-    asset_id: int,
-    predictions: Iterable[Prediction],
-    now: datetime,
+    session: Session, table: Table, by_row: Mapping[int, Entry], now: datetime
 ) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "asset_id": asset_id,
             "provider": prediction.provider,
@@ -94,80 +115,114 @@ def _store_predictions(
             ],
             "created_at": now,
         }
-        for prediction in predictions
+        for asset_id, entry in by_row.items()
+        for prediction in entry.classified.predictions
     ]
-    providers = [row["provider"] for row in rows]
-    session.execute(
-        delete(table).where(
-            table.c.asset_id == asset_id, table.c.provider.in_(providers)
+    stale: dict[str, list[int]] = {}
+    for row in rows:
+        stale.setdefault(row["provider"], []).append(row["asset_id"])
+    for provider, asset_ids in stale.items():
+        session.execute(
+            delete(table).where(
+                table.c.asset_id.in_(asset_ids), table.c.provider == provider
+            )
         )
-    )
     if rows:
         session.execute(insert(table), rows)
 
 
-def _decisions(session: Session, models: Models, asset_id: int) -> dict[str, str]:
-    """Map the key of each tag that a person decided on to what was decided."""
+def _choose(
+    session: Session, models: Models, by_row: Mapping[int, Entry]
+) -> dict[int, list[Choice]]:
+    """Apply the rules to each asset, by its row."""
+    decisions = _decisions(session, models, by_row)
+    return {
+        asset_id: choose(
+            entry.classified.predictions,
+            entry.settings,
+            decided=decisions[asset_id],
+            applied_by_people=sum(
+                state == APPLIED for state in decisions[asset_id].values()
+            ),
+        )
+        for asset_id, entry in by_row.items()
+    }
+
+
+def _decisions(
+    session: Session, models: Models, asset_ids: Iterable[int]
+) -> dict[int, dict[str, str]]:
+    """Map each asset to the keys of the tags that a person decided on, and how."""
     tag, assignment = models.tag.__table__, models.assignment.__table__
+    decided: dict[int, dict[str, str]] = {asset_id: {} for asset_id in asset_ids}
     rows = session.execute(
-        select(tag.c.key, assignment.c.state)
+        select(assignment.c.asset_id, tag.c.key, assignment.c.state)
         .join_from(assignment, tag, assignment.c.tag_id == tag.c.id)
-        .where(assignment.c.asset_id == asset_id, assignment.c.source == PERSON)
+        .where(assignment.c.asset_id.in_(list(decided)), assignment.c.source == PERSON)
     )
-    return {row.key: row.state for row in rows}
+    for row in rows:
+        decided[row.asset_id][row.key] = row.state
+    return decided
 
 
 def _ensure_tags(
-    session: Session, table: Table, instance: str, choices: Sequence[Choice]
-) -> dict[str, int]:
-    """Give the id of each chosen tag, made if it is new.
-
-    In the order of their keys, so that two writers cannot wait for each other.
-    """
-    missing = {choice.key: choice for choice in choices}
-    known = _tag_ids(session, table, instance, missing)
-    statement = insert_or_ignore(
-        table, session.get_bind().dialect.name, ["instance", "key"]
-    )
-    new = [missing[key] for key in sorted(missing.keys() - known.keys())]
-    for choice in new:
-        session.execute(
-            statement.values(
-                instance=instance,
-                key=choice.key,
-                name=choice.name,
-                concept=choice.concept,
-            )
-        )
-    return _tag_ids(session, table, instance, missing) if new else known
+    session: Session,
+    table: Table,
+    by_row: Mapping[int, Entry],
+    choices: Mapping[int, Sequence[Choice]],
+) -> dict[tuple[str, str], int]:
+    """Give the id of each chosen tag by its instance and key, made if it is new."""
+    wanted = {
+        (by_row[asset_id].instance, choice.key): choice
+        for asset_id, chosen in choices.items()
+        for choice in chosen
+    }
+    known = _tag_ids(session, table, wanted)
+    new = [
+        {
+            "instance": instance,
+            "key": key,
+            "name": wanted[instance, key].name,
+            "concept": wanted[instance, key].concept,
+        }
+        for instance, key in sorted(wanted.keys() - known.keys())
+    ]
+    if not new:
+        return known
+    dialect = session.get_bind().dialect.name
+    session.execute(insert_or_ignore(table, dialect, ["instance", "key"]), new)
+    return _tag_ids(session, table, wanted)
 
 
 def _tag_ids(
-    session: Session, table: Table, instance: str, keys: Iterable[str]
-) -> dict[str, int]:
+    session: Session, table: Table, wanted: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], int]:
     rows = session.execute(
-        select(table.c.key, table.c.id).where(
-            table.c.instance == instance, table.c.key.in_(list(keys))
+        select(table.c.instance, table.c.key, table.c.id).where(
+            table.c.instance.in_({instance for instance, _ in wanted}),
+            table.c.key.in_({key for _, key in wanted}),
         )
     )
-    return {row.key: row.id for row in rows}
+    return {(row.instance, row.key): row.id for row in rows}
 
 
 def _replace_assignments(
     session: Session,
     table: Table,
-    asset_id: int,
-    choices: Sequence[Choice],
-    tag_ids: dict[str, int],
+    by_row: Mapping[int, Entry],
+    choices: Mapping[int, Sequence[Choice]],
+    tag_ids: Mapping[tuple[str, str], int],
     now: datetime,
 ) -> None:
     session.execute(
-        delete(table).where(table.c.asset_id == asset_id, table.c.source == PROVIDER)
+        delete(table).where(
+            table.c.asset_id.in_(list(by_row)), table.c.source == PROVIDER
+        )
     )
     rows: list[dict[str, Any]] = [
         {
             "asset_id": asset_id,
-            "tag_id": tag_ids[choice.key],
+            "tag_id": tag_ids[by_row[asset_id].instance, choice.key],
             "state": APPLIED,
             "source": PROVIDER,
             "provider": choice.provider,
@@ -175,7 +230,8 @@ def _replace_assignments(
             "confidence": round(choice.confidence, _DIGITS),
             "created_at": now,
         }
-        for choice in choices
+        for asset_id, chosen in choices.items()
+        for choice in chosen
     ]
     if rows:
         session.execute(insert(table), rows)

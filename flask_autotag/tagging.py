@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .errors import TaggingOff
 from .providers.base import Label, Prediction
 from .providers.registry import enabled
-from .sandbox.pool import Pool
+from .sandbox.pool import Pool, Question
 from .settings import Settings
 from .vocabulary import tag_name
 
@@ -34,11 +34,24 @@ def classify(
     :param data: the image's file.
     :raises TaggingError: what is wrong with the image, the model or the child.
     """
+    asked = question(data, settings, model_dir)
+    return classified(asked, pool.classify(asked))
+
+
+def question(data: bytes, settings: Settings, model_dir: str | None) -> Question:
+    """Ask the enabled providers about one image.
+
+    :raises TaggingOff: if there is nobody to ask.
+    """
     providers = enabled(settings)
     if not settings.enabled or not providers:
         raise TaggingOff("Auto tagging is turned off.")
-    predictions = pool.classify(data, providers, settings, model_dir)
-    return Classified(hashlib.sha256(data).hexdigest(), predictions)
+    return Question(data, providers, settings, model_dir)
+
+
+def classified(asked: Question, predictions: Sequence[Prediction]) -> Classified:
+    """Put the answer to *asked* in the form that is stored."""
+    return Classified(hashlib.sha256(asked.data).hexdigest(), predictions)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ def test_the_codes_are_the_same_in_every_release() -> None:
         "ClassifierError": "classifier_failed",
         "ClassifierCrashed": "classifier_crashed",
         "ClassifierTimeout": "classifier_timeout",
+        "ClassifierMemory": "classifier_memory",
+        "TryLater": "try_later",
         "ModelError": "model_invalid",
     }
 
@@ -51,6 +53,19 @@ def test_what_is_wrong_with_an_image_or_is_turned_off_is_not_tried_again() -> No
     }
 
 
+def test_what_may_have_brought_the_child_down_leads_to_quarantine() -> None:
+    assert {kind.__name__ for kind in TAGGING if kind.crash} == {
+        "ClassifierCrashed",
+        "ClassifierTimeout",
+        "ClassifierMemory",
+    }
+
+
+@pytest.mark.parametrize(("asked", "given"), [(-5, 1), (60, 60), (10**9, 3600)])
+def test_later_is_between_a_second_and_an_hour(asked: float, given: float) -> None:
+    assert errors.TryLater("The storage is busy.", asked).seconds == given
+
+
 def test_the_errors_form_the_documented_tree() -> None:
     parents = {kind.__name__: kind.__bases__[0].__name__ for kind in ALL[1:]}
     assert parents == {
@@ -67,6 +82,8 @@ def test_the_errors_form_the_documented_tree() -> None:
         "ClassifierError": "TaggingError",
         "ClassifierCrashed": "ClassifierError",
         "ClassifierTimeout": "ClassifierError",
+        "ClassifierMemory": "ClassifierError",
+        "TryLater": "TaggingError",
         "ModelError": "ClassifierError",
     }
 

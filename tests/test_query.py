@@ -14,7 +14,7 @@ from flask_autotag import AssetError, AssetRef, TagCount
 from flask_autotag.providers.base import Label, Prediction
 from flask_autotag.providers.registry import sections
 from flask_autotag.settings import read_settings
-from flask_autotag.store import store
+from flask_autotag.store import Entry, store
 from flask_autotag.tagging import Classified
 
 from .hosts import Host, make_host
@@ -32,10 +32,14 @@ def tag(host: Host, asset: object, *names: str, instance: str = "default") -> No
         store(
             session,
             host.models,
-            ref,
-            instance,
-            Classified("0" * 64, [Prediction("tensorflow", "model 1", labels)]),
-            read_settings(sections(), {}),
+            [
+                Entry(
+                    ref,
+                    instance,
+                    Classified("0" * 64, [Prediction("tensorflow", "model 1", labels)]),
+                    read_settings(sections(), {}),
+                )
+            ],
         )
     # On MariaDB a transaction goes on seeing what it saw first.
     host.db.session.rollback()

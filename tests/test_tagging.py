@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from flask_autotag import TaggingOff
 from flask_autotag.providers.base import Label, Prediction
 from flask_autotag.providers.registry import sections
+from flask_autotag.sandbox.pool import Question
 from flask_autotag.settings import Settings, read_settings
 from flask_autotag.tagging import Choice, choose, classify
 from flask_autotag.vocabulary import tag_name
@@ -198,10 +198,10 @@ class RecordingPool:
 
     def __init__(self, answer: list[Prediction]) -> None:
         self.answer = answer
-        self.asked: list[tuple[Any, ...]] = []
+        self.asked: list[Question] = []
 
-    def classify(self, *arguments: Any) -> list[Prediction]:
-        self.asked.append(arguments)
+    def classify(self, question: Question) -> list[Prediction]:
+        self.asked.append(question)
         return self.answer
 
 
@@ -211,9 +211,10 @@ def test_classifying_gives_the_predictions_and_the_hash_of_the_file() -> None:
     classified = classify(b"an image", settings, pool, "/models")  # type: ignore[arg-type]
     assert classified.predictions == [predict(dog=0.9)]
     assert classified.sha256 == hashlib.sha256(b"an image").hexdigest()
-    ((data, providers, given_settings, model_dir),) = pool.asked
-    assert (data, given_settings, model_dir) == (b"an image", settings, "/models")
-    assert [provider.name for provider in providers] == ["tensorflow"]
+    [asked] = pool.asked
+    assert (asked.data, asked.settings) == (b"an image", settings)
+    assert asked.model_dir == "/models"
+    assert [provider.name for provider in asked.providers] == ["tensorflow"]
 
 
 @pytest.mark.parametrize("key", ["AUTOTAG_ENABLED", "AUTOTAG_TENSORFLOW_ENABLED"])

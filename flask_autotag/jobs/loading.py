@@ -24,7 +24,7 @@ def load(state: State, job: Job) -> bytes:
     :raises ImageMissing: if there is none any more.
     :raises LoaderError: if the host's code raised.
     """
-    data = queue.read_data(state.database, job)
+    data = queue.read_data(state.database, job) if job.path is None else None
     if data is not None:
         return data
     if job.path is not None:

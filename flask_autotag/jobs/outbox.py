@@ -48,7 +48,7 @@ def submit(
         if ref is None:
             _outbox(app, state, session).defer(upload, image)
         else:
-            _write(app, state, session, ref, upload.instance, image)
+            _write(app, state, session, ref, upload, image)
 
 
 @contextlib.contextmanager
@@ -127,18 +127,20 @@ def _write(
     state: State,
     session: Session | None,
     ref: AssetRef,
-    instance: str,
+    upload: Upload,
     image: Captured,
 ) -> None:
     models = state.database.models
+    priority = queue.BULK if upload.bulk else queue.FRESH
+    arguments = (models, ref, upload.instance, image, priority)
     connection = writing_connection(session, models.job.__table__)
     if connection is not None:
-        queue.enqueue(connection, models, ref, instance, image)
-        _outbox(app, state, session).written = True
+        job_id = queue.enqueue(connection, *arguments)
+        _outbox(app, state, session).written.append(job_id)
         return
     with state.database.begin() as own:
-        queue.enqueue(own.connection(), models, ref, instance, image)
-    state.runner.wake(app, state)
+        job_id = queue.enqueue(own.connection(), *arguments)
+    state.runner.wake(app, state, [job_id])
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,8 @@ class Outbox:
         self._app = app
         self._state = state
         self._deferred: list[_Deferred] = []
-        #: Whether this transaction holds a job.
-        self.written = False
+        #: The ids of the jobs in this transaction.
+        self.written: list[int] = []
         self._committed = False
         event.listen(session, "after_flush", self._after_flush)
         event.listen(session, "after_commit", self._after_commit)
@@ -178,14 +180,7 @@ class Outbox:
                 if ref is None:
                     self._deferred.append(item)
                 else:
-                    _write(
-                        self._app,
-                        self._state,
-                        session,
-                        ref,
-                        upload.instance,
-                        item.image,
-                    )
+                    _write(self._app, self._state, session, ref, upload, item.image)
 
     def _after_commit(self, session: Session) -> None:
         # Comes for savepoints too.
@@ -195,12 +190,12 @@ class Outbox:
         if ended.parent is not None:
             return
         left, self._deferred = self._deferred, []
-        woken, self.written = self.written and self._committed, False
-        if self._committed:
+        written, self.written = self.written, []
+        committed, self._committed = self._committed, False
+        if committed:
             self._report(left)
-        self._committed = False
-        if woken:
-            self._state.runner.wake(self._app, self._state)
+        if committed and written:
+            self._state.runner.wake(self._app, self._state, written)
 
     def _report(self, left: list[_Deferred]) -> None:
         for item in left:

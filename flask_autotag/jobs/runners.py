@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import weakref
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from ..database import is_shared_memory
 from ..state import Runner, State
+from .crew import Crew
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -19,15 +20,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which an idle thread looks for jobs that nobody told it of: those
-#: of other processes, and those to be tried again.
-POLL = 5.0
-#: Seconds that a stopped thread gets to finish its job.
+#: Seconds that a stopped thread gets to finish its image.
 GRACE = 2.0
 
 
 def make_runner(name: str) -> Runner:
     """Make the runner that ``AUTOTAG_RUNNER`` names."""
+    if name == "celery":
+        from .celery import CeleryRunner
+
+        return CeleryRunner()
     runners: dict[str, type[Runner]] = {
         "thread": ThreadRunner,
         "inline": InlineRunner,
@@ -42,7 +44,7 @@ class NoRunner:
     def start(self, app: Flask, state: State) -> None:
         """Do nothing."""
 
-    def wake(self, app: Flask, state: State) -> None:
+    def wake(self, app: Flask, state: State, ids: Sequence[int]) -> None:
         """Do nothing."""
 
     def stop(self) -> None:
@@ -52,7 +54,7 @@ class NoRunner:
 class InlineRunner(NoRunner):
     """Works at once, in the thread that uploaded."""
 
-    def wake(self, app: Flask, state: State) -> None:
+    def wake(self, app: Flask, state: State, ids: Sequence[int]) -> None:
         """Work off the queue before returning; what goes wrong is logged."""
         try:
             Worker(app, state).drain()
@@ -61,13 +63,11 @@ class InlineRunner(NoRunner):
 
 
 class ThreadRunner:
-    """One daemon thread of this process, started when it is first needed."""
+    """One worker in a thread of this process, started when it is first needed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._awake = threading.Event()
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._crew: Crew | None = None
         self._pid = 0
 
     def start(self, app: Flask, state: State) -> None:
@@ -77,24 +77,25 @@ class ThreadRunner:
         with self._lock:
             if self._pid != os.getpid() and not _in_command():
                 self._pid = os.getpid()
+                # What a fork copied of the parent's threads is of no use here.
+                self._crew = None
                 try:
                     self._start(app, state)
                 except Exception:
                     logger.exception("The thread that tags could not be started.")
 
-    def wake(self, app: Flask, state: State) -> None:
+    def wake(self, app: Flask, state: State, ids: Sequence[int]) -> None:
         """Make the thread look for a job now."""
         self.start(app, state)
-        self._awake.set()
+        if self._crew is not None:
+            self._crew.wake()
 
     def stop(self) -> None:
-        """End the thread of this process after its job, or leave it behind."""
-        if self._pid != os.getpid() or self._thread is None:
-            return
-        self._stopped.set()
-        self._awake.set()
-        if self._thread is not threading.current_thread():
-            self._thread.join(GRACE)
+        """End the thread of this process after its image, or leave it behind."""
+        if self._pid == os.getpid() and self._crew is not None:
+            self._crew.stop()
+            if not self._crew.join(GRACE):
+                self._crew.interrupt()
 
     def _start(self, app: Flask, state: State) -> None:
         with app.app_context():
@@ -105,35 +106,8 @@ class ThreadRunner:
                     " 'inline'."
                 )
                 return
-        # What a fork copied from the parent's thread is of no use here.
-        self._awake, self._stopped = threading.Event(), threading.Event()
-        self._thread = threading.Thread(
-            target=self._run,
-            args=(weakref.ref(app), state),
-            name="flask-autotag",
-            daemon=True,
-        )
-        self._thread.start()
-
-    def _run(self, app_ref: weakref.ref[Flask], state: State) -> None:
-        while not self._stopped.is_set():
-            # Cleared before the look, so that a job committed meanwhile wakes again.
-            self._awake.clear()
-            app = app_ref()
-            if app is None:
-                return
-            if not self._work(app, state):
-                del app
-                self._awake.wait(POLL)
-
-    def _work(self, app: Flask, state: State) -> bool:
-        try:
-            return Worker(app, state).work()
-        except Exception:
-            logger.exception(
-                "The queue cannot be read; trying again in %g seconds.", POLL
-            )
-            return False
+        self._crew = Crew(app, state)
+        self._crew.start()
 
 
 def _in_command() -> bool:

@@ -1,29 +1,43 @@
-"""From a claimed job to its end."""
+"""From claimed jobs to their ends, in one thread."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import TaggingError, TaggingOff
-from ..query import AppliedTag, tags_for
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from ..database import may_pass
+from ..errors import TaggingError, TaggingOff, TryLater
+from ..query import tags_for
+from ..sandbox.pool import Interrupted, Question
 from ..signals import image_tagged, send_safely, tagging_failed
 from ..state import State
-from ..store import store
-from ..tagging import Classified, classify
-from . import queue
+from ..store import Entry, store
+from ..tagging import classified, question
+from . import claims, ends
+from .leases import Batch, Leases
 from .loading import load
-from .queue import CANCELLED, DONE, QUEUED, Job
+from .queue import DONE, QUEUED, Job
+from .tally import Tally
 
 if TYPE_CHECKING:
     from flask import Flask
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a job's lease lasts beyond the time its child may take: for loading
-#: the image, starting a child and writing the tags.
+#: Jobs that are claimed, and whose tags are written, together. More would save
+#: little: a transaction's cost is shared by eight already.
+BATCH = 8
+#: Seconds that a lease which nobody renews lasts beyond the time of the image: for
+#: loading it, starting a child and writing the tags.
 LEASE_MARGIN = 30.0
 
 
@@ -32,99 +46,221 @@ class Worker:
 
     :param app: the application.
     :param state: what the extension keeps for it.
+    :param leases: renews the leases of what is claimed; without it one job is
+        claimed at a time, with a lease that lasts.
+    :param stop: when set, jobs that have not begun are handed back.
+    :param tally: counts what came of the jobs.
     """
 
-    def __init__(self, app: Flask, state: State) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        state: State,
+        leases: Leases | None = None,
+        stop: threading.Event | None = None,
+        tally: Tally | None = None,
+    ) -> None:
         self._app = app
         self._state = state
+        self._leases = leases or Leases(app, state)
+        self._size = BATCH if leases else 1
+        self._lease = claims.LEASE if leases else state.config.timeout + LEASE_MARGIN
+        self._stop = stop or threading.Event()
+        self._tally = tally or Tally()
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
 
     def drain(self) -> int:
-        """Work until no job is due.
+        """Work until no job is due, or told to stop.
 
         :return: how many jobs were worked on.
         """
         worked = 0
-        while self.work():
-            worked += 1
+        while not self._stop.is_set() and (now := self.work()):
+            worked += now
         return worked
 
-    def work(self) -> bool:
-        """Work on the next job that is due.
+    def work(self, limit: int | None = None) -> int:
+        """Work on the next jobs that are due.
 
-        :return: ``False`` if there was none.
+        :param limit: how many at most.
+        :return: how many there were.
         """
-        lease = self._state.config.timeout + LEASE_MARGIN
+        database, size = self._state.database, min(limit or self._size, self._size)
         with self._app.app_context():
-            jobs = queue.claim(self._state.database, 1, self._owner, lease)
-        for job in jobs:
-            self._work_on(job)
-        return bool(jobs)
+            jobs = claims.claim(database, size, self._owner, self._lease)
+        return self._work_on(jobs)
 
-    def _work_on(self, job: Job) -> None:
+    def work_on(self, job_id: int) -> bool:
+        """Work on one job.
+
+        :return: ``False`` if it is not due, or somebody else's.
+        """
+        with self._app.app_context():
+            jobs = claims.claim_one(
+                self._state.database, job_id, self._owner, self._lease
+            )
+        return bool(self._work_on(jobs))
+
+    def _work_on(self, jobs: Sequence[Job]) -> int:
+        if jobs:
+            with self._leases.hold(jobs) as batch:
+                self._finish(batch, self._classify(batch))
+                self._hand_back(batch)
+        return len(jobs)
+
+    def _classify(self, batch: Batch) -> list[tuple[Job, Entry]]:
+        """Read and classify the images; no transaction is open while that lasts."""
+        asked: deque[tuple[Job, Question]] = deque()
+        entries = []
+        with (
+            contextlib.suppress(Interrupted),
+            self._state.pool.slot() as slot,
+            batch.working_in(slot),
+        ):
+            for outcome in slot.classify(self._questions(batch, asked)):
+                job, about = asked.popleft()
+                if isinstance(outcome, TaggingError):
+                    self._fail(batch, job, outcome)
+                else:
+                    answer = classified(about, outcome)
+                    entries.append(
+                        (job, Entry(job.asset, job.instance, answer, about.settings))
+                    )
+        return entries
+
+    def _questions(
+        self, batch: Batch, asked: deque[tuple[Job, Question]]
+    ) -> Iterator[Question]:
+        """Load the images one by one, as the child gets to them."""
+        for job in batch.jobs:
+            if self._stop.is_set() or batch.interrupted:
+                return
+            if not batch.is_ours(job):
+                continue
+            with self._failing(batch, job):
+                asked.append((job, self._question(job)))
+            if batch.is_ours(job):
+                yield asked[-1][1]
+
+    def _question(self, job: Job) -> Question:
+        with self._app.app_context():
+            settings = self._state.settings_for(job.instance)
+            data = load(self._state, job)
+        return question(data, settings, self._state.config.model_dir)
+
+    @contextlib.contextmanager
+    def _failing(self, batch: Batch, job: Job) -> Iterator[None]:
+        """Make what the block raises the failure of *job*."""
         try:
-            self._finish(job, self._classify(job))
-        except TaggingOff as off:
-            self._cancel(job, off)
+            yield
         except TaggingError as error:
-            self._fail(job, error)
+            self._fail(batch, job, error)
         except Exception as error:
             logger.exception("Tagging %s failed unexpectedly.", job.asset)
+            kind = type(error).__name__
             self._fail(
-                job,
-                TaggingError(f"Tagging failed unexpectedly: {type(error).__name__}."),
+                batch, job, TaggingError(f"Tagging failed unexpectedly: {kind}.")
             )
 
-    def _classify(self, job: Job) -> Classified:
-        """Read and classify the image; no transaction is open while that lasts."""
-        state = self._state
-        with self._app.app_context():
-            settings = state.settings_for(job.instance)
-            data = load(state, job)
-        return classify(data, settings, state.pool, state.config.model_dir)
+    def _finish(self, batch: Batch, entries: Sequence[tuple[Job, Entry]]) -> None:
+        """Write the tags and end the jobs, both or neither.
 
-    def _finish(self, job: Job, classified: Classified) -> None:
-        with self._app.app_context():
-            tags = self._store(job, classified)
-            if tags is not None:
-                send_safely(
-                    image_tagged,
-                    self._app,
-                    asset=job.asset,
-                    instance=job.instance,
-                    tags=tags,
-                )
-
-    def _store(self, job: Job, classified: Classified) -> list[AppliedTag] | None:
-        """Write the tags and end the job, both or neither.
-
-        :return: the asset's tags; ``None`` if the job is no longer ours.
+        All in one transaction; where one of the jobs is no longer ours, or cannot
+        be stored, each in its own, so that it costs the others nothing.
         """
-        database, models = self._state.database, self._state.database.models
-        settings = self._state.settings_for(job.instance)
-        with database.begin() as session:
-            if not queue.finish(session, models, job, DONE):
-                logger.warning("%s was tagged too late; it is dropped.", job.asset)
-                return None
-            store(session, models, job.asset, job.instance, classified, settings)
-            return tags_for(session, models, job.asset, job.instance)
-
-    def _cancel(self, job: Job, off: TaggingOff) -> None:
-        with self._app.app_context(), self._state.database.begin() as session:
-            queue.finish(session, self._state.database.models, job, CANCELLED, off)
-
-    def _fail(self, job: Job, error: TaggingError) -> None:
+        ours = [(job, entry) for job, entry in entries if batch.is_ours(job)]
         with self._app.app_context():
-            state = queue.fail(self._state.database, job, error)
-            if state == QUEUED:
-                logger.info("%s will be tried again: %s", job.asset, error)
-            elif state is not None:
-                logger.warning("%s was not tagged: %s", job.asset, error)
-                send_safely(
-                    tagging_failed,
-                    self._app,
-                    asset=job.asset,
-                    instance=job.instance,
-                    code=error.code,
-                    message=str(error),
+            if len(ours) > 1 and self._store_together(ours):
+                self._tell(batch, ours)
+                return
+            for pair in ours:
+                with self._failing(batch, pair[0]):
+                    if self._store([pair]):
+                        self._tell(batch, [pair])
+                    else:
+                        batch.drop([pair[0]])
+                        logger.warning(
+                            "%s was tagged too late; it is dropped.", pair[0].asset
+                        )
+
+    def _store_together(self, pairs: Sequence[tuple[Job, Entry]]) -> bool:
+        try:
+            return self._store(pairs)
+        except Exception as error:
+            if isinstance(error, DBAPIError) and may_pass(error):
+                raise
+            logger.exception("%d images could not be stored together.", len(pairs))
+            return False
+
+    def _store(self, pairs: Sequence[tuple[Job, Entry]]) -> bool:
+        """Store in one transaction.
+
+        :return: ``False`` if a job is no longer ours: nothing was written.
+        """
+        models = self._state.database.models
+
+        def work(session: Session) -> bool:
+            if not ends.finish(session, models, [job for job, _ in pairs]):
+                session.rollback()
+                return False
+            store(session, models, [entry for _, entry in pairs])
+            return True
+
+        return self._state.database.transact(work)
+
+    def _tell(self, batch: Batch, pairs: Sequence[tuple[Job, Entry]]) -> None:
+        batch.drop([job for job, _ in pairs])
+        self._tally.add(DONE, len(pairs))
+        if not image_tagged.has_receivers_for(self._app):
+            return
+        database = self._state.database
+        for job, _ in pairs:
+            with database.begin() as session:
+                tags = tags_for(session, database.models, job.asset, job.instance)
+            send_safely(
+                image_tagged,
+                self._app,
+                asset=job.asset,
+                instance=job.instance,
+                tags=tags,
+            )
+
+    def _fail(self, batch: Batch, job: Job, error: TaggingError) -> None:
+        if not batch.is_ours(job):
+            return
+        batch.drop([job])
+        with self._app.app_context():
+            if isinstance(error, TaggingOff):
+                ends.cancel(self._state.database, job, error)
+            elif isinstance(error, TryLater):
+                claims.hand_back(self._state.database, [job], error.seconds)
+                logger.info("%s has to wait: %s", job.asset, error)
+            else:
+                self._tell_failure(
+                    job, error, ends.fail(self._state.database, job, error)
                 )
+
+    def _tell_failure(self, job: Job, error: TaggingError, state: str | None) -> None:
+        if state is None:
+            return
+        self._tally.add(state)
+        if state == QUEUED:
+            logger.info("%s will be tried again: %s", job.asset, error)
+            return
+        logger.warning("%s was not tagged: %s", job.asset, error)
+        send_safely(
+            tagging_failed,
+            self._app,
+            asset=job.asset,
+            instance=job.instance,
+            code=error.code,
+            message=str(error),
+        )
+
+    def _hand_back(self, batch: Batch) -> None:
+        """Give up what has not begun, or was interrupted."""
+        left = batch.left
+        if left:
+            with self._app.app_context():
+                claims.hand_back(self._state.database, left)
+            batch.drop(left)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 from typing import IO, Any
 
 from PIL import Image
 
-from ..errors import ClassifierError, TaggingError
+from ..errors import ClassifierError, ClassifierMemory, TaggingError
 from ..images import decode
 from ..providers.base import LocalProvider
 from ..providers.registry import find
@@ -19,29 +20,48 @@ from .frames import read_frame, write_frame
 MIB = 2**20
 #: Of the scale from 0 to 19: classification yields to the host's own requests.
 NICENESS = 10
+#: Seconds beyond the time of one image after which a child ends by itself: the
+#: parent, which tells what happened, comes first.
+SECONDS_OF_GRACE = 5.0
 #: Bytes of the largest file that a child may write; it has none to write.
 LARGEST_FILE = MIB
 
 
 def main() -> None:
     """Serve requests from standard input."""
-    memory_limit = int(sys.argv[1])
+    memory_limit, timeout = int(sys.argv[1]), float(sys.argv[2])
     answers = _claim_standard_output()
     # Process-wide, and below the limit for JPEG; those of images.py replace it.
     Image.MAX_IMAGE_PIXELS = None
     _limit_resources(memory_limit)
-    serve(sys.stdin.buffer, answers)
+    serve(sys.stdin.buffer, answers, timeout + SECONDS_OF_GRACE)
 
 
-def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer each request of *requests* on *answers*, until the parent is gone."""
+def serve(requests: IO[bytes], answers: IO[bytes], timeout: float) -> None:
+    """Answer each request of *requests* on *answers*, until the parent is gone.
+
+    :param timeout: seconds for one request, after which the process ends.
+    """
     providers: dict[str, LocalProvider] = {}
     while True:
         try:
             request, data = read_frame(requests, most=sys.maxsize)
         except EOFError:
             return
-        write_frame(answers, _answer(request, data, providers))
+        _end_after(timeout)
+        answer = _answer(request, data, providers)
+        _end_after(0)
+        write_frame(answers, answer)
+
+
+def _end_after(seconds: float) -> None:
+    """Let the system end this process; 0 takes that back.
+
+    The parent kills a child that hangs. This one is for a child whose parent was
+    killed itself, and for code that never comes back to Python.
+    """
+    if hasattr(signal, "setitimer"):  # Windows has none.
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _answer(
@@ -53,7 +73,7 @@ def _answer(
         return _error(error)
     except MemoryError:
         return _error(
-            ClassifierError(
+            ClassifierMemory(
                 "Classifying the image needs more memory than AUTOTAG_MEMORY_LIMIT"
                 " allows."
             )

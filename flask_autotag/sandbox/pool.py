@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from .. import errors
@@ -19,6 +22,47 @@ from .process import ChildProcess
 
 #: Images after which a child is replaced, should a decoder leak.
 IMAGES_PER_CHILD = 500
+#: Images that a child has at a time: one at work, and the next, so that it need not
+#: wait for its parent.
+AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a child is asked: an image, and who is to classify it.
+
+    :param data: the image's file.
+    :param providers: the classes of the providers.
+    :param settings: of the image's instance.
+    :param model_dir: where further models are.
+    """
+
+    data: bytes = field(repr=False)
+    providers: Sequence[type[LocalProvider]]
+    settings: Settings
+    model_dir: str | None
+
+    def message(self) -> dict[str, Any]:
+        """Make the JSON part of the request."""
+        return {
+            "providers": [
+                {
+                    "name": provider.name,
+                    "options": provider.options(
+                        self.settings[provider.section.name], self.model_dir
+                    ),
+                }
+                for provider in self.providers
+            ]
+        }
+
+
+#: What came of a question.
+Outcome = list[Prediction] | TaggingError
+
+
+class Interrupted(Exception):
+    """Another thread ended the work; nothing is known of the images."""
 
 
 class Pool:
@@ -38,34 +82,34 @@ class Pool:
         self._memory_limit = memory_limit
         self._pid = 0
         self._lock = threading.Lock()
-        self._free: queue.LifoQueue[_Slot] = queue.LifoQueue()
+        self._all: list[Slot] = []
+        self._free: queue.LifoQueue[Slot] = queue.LifoQueue()
 
-    def classify(
-        self,
-        data: bytes,
-        providers: list[type[LocalProvider]],
-        settings: Settings,
-        model_dir: str | None,
-    ) -> list[Prediction]:
-        """Decode one image and let each of *providers* classify it.
+    def resize(self, size: int) -> None:
+        """Let *size* children work at the same time; before the first image."""
+        self._size = size
 
-        :param data: the image's file.
+    def classify(self, question: Question) -> list[Prediction]:
+        """Decode one image and let providers classify it.
+
         :raises TaggingError: what is wrong with the image, the model or the child.
         """
-        request = {
-            "providers": [
-                {
-                    "name": provider.name,
-                    "options": provider.options(
-                        settings[provider.section.name], model_dir
-                    ),
-                }
-                for provider in providers
-            ]
-        }
-        with self._slot() as slot:
-            answer = slot.ask(request, data, self._timeout, self._memory_limit)
-        return _read_answer(answer, [provider.name for provider in providers])
+        with self.slot() as slot:
+            [outcome] = slot.classify([question])
+        if isinstance(outcome, TaggingError):
+            raise outcome
+        return outcome
+
+    @contextlib.contextmanager
+    def slot(self) -> Iterator[Slot]:
+        """Wait for a slot that no other thread uses, and give it for the block."""
+        free = self._slots()
+        slot = free.get()
+        slot.reset()
+        try:
+            yield slot
+        finally:
+            free.put(slot)
 
     def close(self) -> None:
         """End the children that are idle; those at work end with their parent.
@@ -82,55 +126,120 @@ class Pool:
             slot.close()
             self._free.put(slot)
 
-    @contextlib.contextmanager
-    def _slot(self) -> Iterator[_Slot]:
-        free = self._slots()
-        slot = free.get()
-        try:
-            yield slot
-        finally:
-            free.put(slot)
+    def kill(self) -> None:
+        """End every child at once, also those at work; the process ends next."""
+        for slot in self._all:
+            slot.interrupt()
 
-    def _slots(self) -> queue.LifoQueue[_Slot]:
+    def _slots(self) -> queue.LifoQueue[Slot]:
         with self._lock:
             if self._pid != os.getpid():
-                for copied in self._free.queue:
+                for copied in self._all:
                     copied.disown()
                 self._free = queue.LifoQueue()
-                for _ in range(self._size):
-                    self._free.put(_Slot())
+                self._all = [
+                    Slot(self._timeout, self._memory_limit) for _ in range(self._size)
+                ]
+                for slot in self._all:
+                    self._free.put(slot)
                 self._pid = os.getpid()
             return self._free
 
 
-class _Slot:
-    """Room for one child."""
+class Slot:
+    """Room for one child, for one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float, memory_limit: int) -> None:
+        self._timeout = timeout
+        self._memory_limit = memory_limit
         self._child: ChildProcess | None = None
+        #: How many images the child may still get.
         self._images = 0
+        #: How many it has not answered.
+        self._sent = 0
+        self._interrupted = False
 
-    def ask(
-        self, request: dict[str, Any], data: bytes, timeout: float, memory_limit: int
-    ) -> dict[str, Any]:
-        if self._child is None or not self._child.alive or self._is_used_up():
-            self.close()
-            self._child, self._images = ChildProcess(memory_limit), 0
-        self._images += 1
-        return self._child.ask(request, data, timeout)
+    def classify(self, questions: Iterable[Question]) -> Iterator[Outcome]:
+        """Classify images one after the other.
+
+        The next one is sent while the child works on the one before. If the child
+        dies, that is the outcome of the one that it worked on; the next goes to a
+        new child.
+
+        :param questions: taken one by one, shortly before each is sent.
+        :return: the outcomes, in the order of *questions*.
+        :raises Interrupted: if :meth:`interrupt` was called.
+        """
+        source = iter(questions)
+        waiting: deque[Question] = deque()
+        self._sent = 0
+        try:
+            while True:
+                waiting.extend(itertools.islice(source, AHEAD - len(waiting)))
+                if not waiting:
+                    return
+                outcome = self._ask(waiting)
+                waiting.popleft()
+                yield outcome
+        finally:
+            if self._sent:
+                # Else the next image would get the answer that is still to come.
+                self.close()
+
+    def _ask(self, waiting: Sequence[Question]) -> Outcome:
+        """Send what can be sent, and give the outcome of the first."""
+        try:
+            child = self._ready_child()
+            while self._sent < min(len(waiting), AHEAD if self._images > 0 else 1):
+                question = waiting[self._sent]
+                child.send(question.message(), question.data)
+                self._sent += 1
+            answer = child.receive()
+            self._sent -= 1
+            return _read_answer(answer, [each.name for each in waiting[0].providers])
+        except TaggingError as error:
+            if self._interrupted:
+                raise Interrupted from None
+            if isinstance(error, ClassifierCrashed):
+                # Also one that lives but answers nonsense.
+                self.close()
+            return error
+
+    def interrupt(self) -> None:
+        """Stop what another thread does with this slot."""
+        self._interrupted = True
+        child = self._child
+        if child is not None:
+            child.kill()
+
+    def reset(self) -> None:
+        """Forget an interruption."""
+        self._interrupted = False
 
     def close(self) -> None:
+        """End the child, if there is one."""
+        self._sent = 0
         if self._child is not None:
             self._child.close()
             self._child = None
 
     def disown(self) -> None:
+        """Let go of a child that a fork copied."""
         if self._child is not None:
             self._child.disown()
             self._child = None
 
-    def _is_used_up(self) -> bool:
-        return self._images >= IMAGES_PER_CHILD
+    def _ready_child(self) -> ChildProcess:
+        child = self._child
+        used_up = self._images <= 0 and not self._sent
+        if child is None or not child.alive or used_up:
+            self.close()
+            child = self._child = ChildProcess(self._memory_limit, self._timeout)
+            self._images = IMAGES_PER_CHILD
+            if self._interrupted:
+                child.kill()
+        self._images -= 1
+        return child
 
 
 def _read_answer(answer: dict[str, Any], asked: Sequence[str]) -> list[Prediction]:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import IO, Any, cast
 
 from ..errors import ClassifierCrashed, ClassifierError, ClassifierTimeout
@@ -33,14 +34,17 @@ ENVIRONMENT = (
 
 
 class ChildProcess:
-    """A child that serves one request at a time. It starts with the object.
+    """A child that serves one request after the other. It starts with the object.
 
     :param memory_limit: address space in MiB, 0 for no limit.
+    :param timeout: seconds for one image, after which the child is killed.
     :raises ClassifierError: if it cannot be started.
     """
 
-    def __init__(self, memory_limit: int) -> None:
-        program = [sys.executable, "-P", "-m", f"{__package__}", str(memory_limit)]
+    def __init__(self, memory_limit: int, timeout: float) -> None:
+        self._timeout = timeout
+        limits = (str(memory_limit), str(timeout))
+        program = [sys.executable, "-P", "-m", f"{__package__}", *limits]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
                 program,
@@ -59,44 +63,32 @@ class ChildProcess:
         """Whether it can take a request."""
         return self._process.poll() is None
 
-    def ask(
-        self, request: dict[str, Any], data: bytes, timeout: float
-    ) -> dict[str, Any]:
-        """Send one request and wait for its answer.
+    def ask(self, request: dict[str, Any], data: bytes) -> dict[str, Any]:
+        """Send one request and wait for its answer; see :meth:`receive`."""
+        self.send(request, data)
+        return self.receive()
 
-        :param timeout: seconds, after which the child is killed.
+    def send(self, request: dict[str, Any], data: bytes) -> None:
+        """Send one request. A second may be sent before the first is answered.
+
+        :raises ClassifierCrashed: if the child died; it has to be replaced.
+        """
+        with self._in_time():
+            write_frame(cast(IO[bytes], self._process.stdin), request, data)
+
+    def receive(self) -> dict[str, Any]:
+        """Wait for the answer to the oldest request that has none.
+
         :raises ClassifierTimeout: if the time was over.
         :raises ClassifierCrashed: if the child died; it has to be replaced.
         """
-        late = threading.Event()
-        timer = threading.Timer(timeout, self._kill, (late,))
-        timer.daemon = True
-        timer.start()
-        try:
-            write_frame(cast(IO[bytes], self._process.stdin), request, data)
+        with self._in_time():
             stdout = cast(IO[bytes], self._process.stdout)
             return read_frame(stdout, LARGEST_ANSWER)[0]
-        except (EOFError, OSError):
-            self._await_end()
-            if late.is_set():
-                raise ClassifierTimeout(
-                    f"Decoding and classifying took longer than {timeout:g} seconds."
-                ) from None
-            raise ClassifierCrashed(
-                "The child process ended while it decoded or classified the image"
-                f" (exit status {self._process.returncode})."
-            ) from None
-        except ValueError:
-            self.close()
-            raise ClassifierCrashed(
-                "The child process gave no usable answer."
-            ) from None
-        except BaseException:
-            # Else the next image would get the answer that is still to come.
-            self.close()
-            raise
-        finally:
-            timer.cancel()
+
+    def kill(self) -> None:
+        """End the child at once, from any thread; who waits for it is told."""
+        self._process.kill()
 
     def close(self) -> None:
         """End the child at once."""
@@ -116,7 +108,38 @@ class ChildProcess:
             with contextlib.suppress(OSError):
                 cast(IO[bytes], stream).close()
 
-    def _kill(self, late: threading.Event) -> None:
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[None]:
+        late = threading.Event()
+        timer = threading.Timer(self._timeout, self._kill_late, (late,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (EOFError, OSError):
+            self._await_end()
+            if late.is_set():
+                raise ClassifierTimeout(
+                    "Decoding and classifying took longer than"
+                    f" {self._timeout:g} seconds."
+                ) from None
+            raise ClassifierCrashed(
+                "The child process ended while it decoded or classified the image"
+                f" (exit status {self._process.returncode})."
+            ) from None
+        except ValueError:
+            self.close()
+            raise ClassifierCrashed(
+                "The child process gave no usable answer."
+            ) from None
+        except BaseException:
+            # Else the next image would get the answer that is still to come.
+            self.close()
+            raise
+        finally:
+            timer.cancel()
+
+    def _kill_late(self, late: threading.Event) -> None:
         late.set()
         self._process.kill()
 

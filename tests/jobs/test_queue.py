@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,17 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from flask_autotag import AssetRef, ClassifierError, UnreadableImage
+from flask_autotag import (
+    AssetRef,
+    ClassifierError,
+    TaggingOff,
+    UnreadableImage,
+    image_uploaded,
+)
 from flask_autotag.database import Database
 from flask_autotag.errors import ClassifierCrashed
-from flask_autotag.jobs import queue
-from flask_autotag.jobs.queue import Job, claim
+from flask_autotag.jobs import claims, ends, queue
+from flask_autotag.jobs.queue import Job
 from flask_autotag.sources import Captured
 
 from ..hosts import Host
 
 
-def enqueue(host: Host, number: int, **image: Any) -> None:
+def enqueue(host: Host, number: int, priority: int = queue.FRESH, **image: Any) -> None:
     with database(host).begin() as session:
         queue.enqueue(
             session.connection(),
@@ -27,6 +35,7 @@ def enqueue(host: Host, number: int, **image: Any) -> None:
             AssetRef("photo", str(number)),
             "default",
             Captured(**image),
+            priority,
         )
 
 
@@ -35,7 +44,7 @@ def database(host: Host) -> Database:
 
 
 def take(host: Host, limit: int = 10, lease: float = 60.0) -> list[Job]:
-    return claim(database(host), limit, "tester", lease)
+    return claims.claim(database(host), limit, "tester", lease)
 
 
 def make_due(host: Host) -> None:
@@ -45,6 +54,14 @@ def make_due(host: Host) -> None:
         session.execute(
             update(table).where(table.c.run_at.is_not(None)).values(run_at=1)
         )
+
+
+def finish(host: Host, *jobs: Job) -> bool:
+    with database(host).begin() as session:
+        ours = ends.finish(session, host.models, jobs)
+        if not ours:
+            session.rollback()
+        return ours
 
 
 def states(host: Host) -> list[str]:
@@ -72,15 +89,18 @@ def test_an_expired_lease_is_claimed_again_and_fences_the_first(
         enqueue(any_host, 1)
         [late] = take(any_host)
         make_due(any_host)
+        assert take(any_host) == []
+        assert claims.sweep(database(any_host)) == 1
         [again] = take(any_host)
         assert again.crashes == 1
 
-        with database(any_host).begin() as session:
-            assert not queue.finish(session, any_host.models, late, queue.DONE)
-        assert queue.fail(database(any_host), late, UnreadableImage("no")) is None
+        assert not finish(any_host, late)
+        assert ends.fail(database(any_host), late, UnreadableImage("no")) is None
+        claims.hand_back(database(any_host), [late])
+        assert claims.renew(database(any_host), [late]) == [late]
         assert states(any_host) == ["running"]
-        with database(any_host).begin() as session:
-            assert queue.finish(session, any_host.models, again, queue.DONE)
+        assert claims.renew(database(any_host), [again]) == []
+        assert finish(any_host, again)
     [row] = any_host.jobs()
     assert (row.state, row.run_at, row.dedupe_key) == ("done", None, None)
     assert row.finished_at >= row.created_at
@@ -92,6 +112,7 @@ def test_an_image_that_kills_three_workers_is_quarantined(any_host: Host) -> Non
         for _ in range(3):
             assert len(take(any_host)) == 1
             make_due(any_host)
+            assert claims.sweep(database(any_host)) == 1
         assert take(any_host) == []
     [row] = any_host.jobs()
     assert (row.state, row.crashes) == ("quarantined", 3)
@@ -105,7 +126,7 @@ def test_an_image_that_kills_three_children_is_quarantined(any_host: Host) -> No
         outcomes = []
         for _ in range(3):
             [job] = take(any_host)
-            outcomes.append(queue.fail(database(any_host), job, crash))
+            outcomes.append(ends.fail(database(any_host), job, crash))
             make_due(any_host)
     assert outcomes == ["queued", "queued", "quarantined"]
 
@@ -116,7 +137,7 @@ def test_a_failure_that_may_pass_is_tried_six_times(any_host: Host) -> None:
         outcomes = []
         for _ in range(6):
             [job] = take(any_host)
-            outcomes.append(queue.fail(database(any_host), job, ClassifierError("no")))
+            outcomes.append(ends.fail(database(any_host), job, ClassifierError("no")))
             make_due(any_host)
         assert take(any_host) == []
     assert outcomes == ["queued"] * 5 + ["failed"]
@@ -128,7 +149,7 @@ def test_a_retry_waits(any_host: Host) -> None:
     with any_host.app.app_context():
         enqueue(any_host, 1)
         [job] = take(any_host)
-        queue.fail(database(any_host), job, ClassifierError("no"))
+        ends.fail(database(any_host), job, ClassifierError("no"))
         assert take(any_host) == []
     [row] = any_host.jobs()
     assert 4.0 <= row.run_at - row.created_at <= 20.0
@@ -138,7 +159,7 @@ def test_a_bad_image_is_not_tried_again(any_host: Host) -> None:
     with any_host.app.app_context():
         enqueue(any_host, 1)
         [job] = take(any_host)
-        assert queue.fail(database(any_host), job, UnreadableImage("No.")) == "failed"
+        assert ends.fail(database(any_host), job, UnreadableImage("No.")) == "failed"
     [row] = any_host.jobs()
     assert (row.state, row.error_code, row.failures) == (
         "failed",
@@ -152,8 +173,7 @@ def test_the_end_of_a_job_takes_its_bytes_along(any_host: Host) -> None:
         enqueue(any_host, 1, data=b"x" * 3_000_000, content="c")
         [job] = take(any_host)
         assert queue.read_data(database(any_host), job) == b"x" * 3_000_000
-        with database(any_host).begin() as session:
-            queue.finish(session, any_host.models, job, queue.DONE)
+        assert finish(any_host, job)
         assert queue.read_data(database(any_host), job) is None
 
 
@@ -164,8 +184,7 @@ def test_one_live_job_for_a_content_until_it_ends(any_host: Host) -> None:
         [job] = take(any_host)
         enqueue(any_host, 1, content="same")
         assert states(any_host) == ["running"]
-        with database(any_host).begin() as session:
-            queue.finish(session, any_host.models, job, queue.DONE)
+        assert finish(any_host, job)
         enqueue(any_host, 1, content="same")
     assert states(any_host) == ["done", "queued"]
 
@@ -176,24 +195,138 @@ def test_forgetting_an_asset_drops_what_runs(any_host: Host) -> None:
         enqueue(any_host, 2)
         job = take(any_host)[0]
         any_host.autotag.forget(AssetRef("photo", "1"))
-        with database(any_host).begin() as session:
-            assert not queue.finish(session, any_host.models, job, queue.DONE)
+        assert not finish(any_host, job)
     assert [row.asset_id for row in any_host.jobs()] == ["2"]
 
 
 @given(st.integers(min_value=0, max_value=100))
 def test_the_wait_doubles_up_to_an_hour(failures: int) -> None:
-    wait = queue.retry_delay(failures)
+    wait = ends.retry_delay(failures)
     longest = min(3600.0, 10.0 * 2.0**failures)
     assert longest / 2 <= wait <= longest
 
 
-@pytest.mark.parametrize("kind", ["done", "failed", "quarantined", "cancelled"])
-def test_an_ended_job_is_never_due(host: Host, kind: str) -> None:
+END = {
+    "done": finish,
+    "failed": lambda host, job: ends.fail(database(host), job, UnreadableImage("")),
+    "quarantined": lambda host, job: ends.fail(
+        database(host), replace(job, crashes=2), ClassifierCrashed("")
+    ),
+    "cancelled": lambda host, job: ends.cancel(database(host), job, TaggingOff("")),
+}
+
+
+@pytest.mark.parametrize("state", END)
+def test_an_ended_job_is_never_due(host: Host, state: str) -> None:
     with host.app.app_context():
         enqueue(host, 1)
         [job] = take(host)
-        with database(host).begin() as session:
-            queue.finish(session, host.models, job, kind)
+        END[state](host, job)
+        assert states(host) == [state]
         make_due(host)
-        assert take(host) == []
+        assert (take(host), claims.sweep(database(host))) == ([], 0)
+
+
+def test_fresh_uploads_come_before_bulk_work(any_host: Host) -> None:
+    with any_host.app.app_context():
+        enqueue(any_host, 1, priority=queue.BULK)
+        enqueue(any_host, 2, priority=queue.BULK, content="same")
+        enqueue(any_host, 3)
+        # Uploaded by a person meanwhile.
+        enqueue(any_host, 2, content="same")
+        assert [job.asset.id for job in take(any_host)] == ["2", "3"]
+        assert [job.asset.id for job in take(any_host)] == ["1"]
+
+
+def test_the_same_upload_fifty_times_at_once_is_one_job(any_host: Host) -> None:
+    def upload(_: int) -> None:
+        with any_host.app.app_context():
+            image_uploaded.send(any_host.app, asset=AssetRef("photo", "1"), image=b"x")
+
+    with ThreadPoolExecutor(10) as executor:
+        list(executor.map(upload, range(50)))
+    assert any_host.failures == []
+    assert states(any_host) == ["queued"]
+
+
+def test_workers_share_the_queue_and_never_a_job(any_host: Host) -> None:
+    with any_host.app.app_context():
+        for number in range(60):
+            enqueue(any_host, number)
+
+    def work(_: int) -> list[int]:
+        taken = []
+        with any_host.app.app_context():
+            while jobs := take(any_host, 4):
+                assert finish(any_host, *jobs)
+                taken += [job.id for job in jobs]
+        return taken
+
+    with ThreadPoolExecutor(4) as executor:
+        taken = [job for part in executor.map(work, range(4)) for job in part]
+    assert len(taken) == len(set(taken)) == 60
+    assert set(states(any_host)) == {"done"}
+
+
+def test_a_job_that_was_lost_is_claimed_alone(any_host: Host) -> None:
+    with any_host.app.app_context():
+        for number in range(5):
+            enqueue(any_host, number)
+        lost = take(any_host, 2)
+        make_due(any_host)
+        assert claims.sweep(database(any_host)) == len(lost)
+        sizes = [len(take(any_host)) for _ in range(3)]
+    # The two lost ones at their old place, or after those that became due before.
+    assert sorted(sizes) == [1, 1, 3]
+
+
+def test_a_lost_job_keeps_its_place(any_host: Host) -> None:
+    with any_host.app.app_context():
+        enqueue(any_host, 1)
+        [lost] = take(any_host, lease=-1.0)
+        enqueue(any_host, 2)
+        claims.sweep(database(any_host))
+        assert [job.id for job in take(any_host, 1)] == [lost.id]
+
+
+def test_a_snooze_costs_no_try(any_host: Host) -> None:
+    with any_host.app.app_context():
+        enqueue(any_host, 1)
+        for _ in range(10):
+            [job] = take(any_host)
+            claims.hand_back(database(any_host), [job], 3000.0)
+            assert take(any_host) == []
+            make_due(any_host)
+    [row] = any_host.jobs()
+    assert (row.state, row.claims, row.failures, row.crashes) == ("queued", 10, 0, 0)
+
+
+def test_a_renewed_lease_outlives_the_first(any_host: Host) -> None:
+    with any_host.app.app_context():
+        enqueue(any_host, 1)
+        [job] = take(any_host, lease=-1.0)
+        assert claims.renew(database(any_host), [job]) == []
+        assert claims.sweep(database(any_host)) == 0
+        assert finish(any_host, job)
+
+
+def test_one_lost_job_of_several_is_told_by_a_renewal(any_host: Host) -> None:
+    with any_host.app.app_context():
+        enqueue(any_host, 1)
+        enqueue(any_host, 2)
+        first, second = take(any_host)
+        any_host.autotag.forget(first.asset)
+        assert claims.renew(database(any_host), [first, second]) == [first]
+        assert not finish(any_host, first, second)
+        assert states(any_host) == ["running"]
+        assert finish(any_host, second)
+
+
+def test_a_message_that_comes_five_times_finds_its_job_once(any_host: Host) -> None:
+    with any_host.app.app_context():
+        enqueue(any_host, 1)
+        [row] = any_host.jobs()
+        found = [
+            claims.claim_one(database(any_host), row.id, "tester") for _ in range(5)
+        ]
+    assert [len(jobs) for jobs in found] == [1, 0, 0, 0, 0]

@@ -177,8 +177,10 @@ def test_receivers_that_raise_cost_nothing(
 def test_an_unexpected_error_is_kept_without_its_words(
     inline_host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pool = inline_host.autotag.state_of(inline_host.app).pool
-    monkeypatch.setattr(type(pool), "classify", lambda *_: {}["password"])
+    def broken(*_: Any) -> None:
+        raise KeyError("password")
+
+    monkeypatch.setattr("flask_autotag.jobs.worker.question", broken)
     image_uploaded.send(inline_host.app, asset=PHOTO, image=ESPRESSO)
     [job] = inline_host.jobs()
     assert (job.state, job.error_text) == (
@@ -201,7 +203,7 @@ def test_a_separate_worker_drains_the_queue(host: Host) -> None:
             host.app, asset=AssetRef("photo", str(number)), image=jpeg("green")
         )
     assert [job.state for job in host.jobs()] == ["queued"] * 3
-    assert drain(host) == "Tagging queued images.\nWorked on 3 jobs.\n"
+    assert "Stopped: 3 tagged." in drain(host)
     assert [job.state for job in host.jobs()] == ["done"] * 3
 
 
@@ -211,7 +213,7 @@ def test_once_is_one_job(host: Host) -> None:
             host.app, asset=AssetRef("photo", str(number)), image=jpeg("green")
         )
     result = host.app.test_cli_runner().invoke(args=["autotag", "worker", "--once"])
-    assert result.output == "Tagging queued images.\nWorked on 1 job.\n"
+    assert result.output == "Worked on 1 job.\n"
     assert [job.state for job in host.jobs()] == ["done", "queued"]
 
 
@@ -235,10 +237,11 @@ def test_a_worker_stops_when_it_is_told_to(tmp_path: Path) -> None:
     )
     with worker:
         assert worker.stdout is not None
-        assert worker.stdout.readline() == "Tagging queued images.\n"
+        assert worker.stdout.readline().endswith("INFO Tagging queued images.\n")
         worker.send_signal(signal.SIGTERM)
         rest = worker.stdout.read()
-    assert (worker.returncode, rest) == (0, "Worked on 0 jobs.\n")
+    assert worker.returncode == 0
+    assert rest.endswith("INFO Stopped: 0 tagged.\n")
 
 
 def test_the_thread_tags_in_the_background(sqlite_url: str) -> None:
@@ -264,7 +267,7 @@ def test_no_thread_before_it_is_needed(sqlite_url: str) -> None:
         host.app.add_url_rule("/", view_func=lambda: "hello")
         assert threads() == []
         assert host.app.test_client().get("/").text == "hello"
-        assert len(threads()) == 1
+        assert sorted(threads()) == ["flask-autotag-leases", "flask-autotag-worker-0"]
     wait_for(lambda: threads() == [])
 
 
@@ -286,7 +289,7 @@ def test_a_command_leaves_its_jobs_to_the_server(sqlite_url: str) -> None:
 
         result = host.app.test_cli_runner().invoke(args=["import-photos"])
         assert result.exit_code == 0
-        assert host.autotag.state_of(host.app).runner._thread is None  # type: ignore[attr-defined]
+        assert host.autotag.state_of(host.app).runner._crew is None  # type: ignore[attr-defined]
         assert [job.state for job in host.jobs()] == ["queued"]
 
 
@@ -296,21 +299,20 @@ def test_a_database_in_memory_is_refused_with_a_reason(
     with make_host("sqlite://", AUTOTAG_RUNNER="thread") as host:
         with host.app.app_context():
             image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO)
-        assert host.autotag.state_of(host.app).runner._thread is None  # type: ignore[attr-defined]
+        assert host.autotag.state_of(host.app).runner._crew is None  # type: ignore[attr-defined]
     assert "cannot be shared with a thread" in caplog.text
 
 
 def test_a_queue_that_cannot_be_read_is_logged_and_tried_again(
     sqlite_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_autotag.jobs.runners.POLL", 0.05)
+    monkeypatch.setattr("flask_autotag.jobs.crew.POLL", 0.05)
     with make_host(sqlite_url, AUTOTAG_RUNNER="thread") as host:
         with host.app.app_context():
             host.models.metadata.drop_all(host.db.engine)
-            host.autotag.state_of(host.app).runner.wake(
-                host.app, host.autotag.state_of(host.app)
-            )
-            wait_for(lambda: caplog.text.count("The queue cannot be read") >= 2)
+            state = host.autotag.state_of(host.app)
+            state.runner.wake(host.app, state, [])
+            wait_for(lambda: caplog.text.count("The queue cannot be worked off") >= 2)
             host.db.create_all()
         with caplog.at_level(logging.CRITICAL):
             image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO)

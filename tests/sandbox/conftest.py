@@ -10,7 +10,7 @@ from PIL import Image
 from flask_autotag.providers.base import Prediction
 from flask_autotag.providers.registry import PROVIDERS, sections
 from flask_autotag.sandbox import pool as pool_module
-from flask_autotag.sandbox.pool import Pool
+from flask_autotag.sandbox.pool import Pool, Question
 from flask_autotag.sandbox.process import ChildProcess
 from flask_autotag.settings import read_settings
 
@@ -25,8 +25,8 @@ class Tracked(ChildProcess):
 
     started: list[Tracked]
 
-    def __init__(self, memory_limit: int) -> None:
-        super().__init__(memory_limit)
+    def __init__(self, memory_limit: int, timeout: float) -> None:
+        super().__init__(memory_limit, timeout)
         self.started.append(self)
 
     @property
@@ -62,8 +62,13 @@ def make_pool(children: list[Tracked]) -> Callable[..., Pool]:
 
 def classify(pool: Pool, data: bytes) -> Prediction:
     """Let the pool classify an image with the default settings."""
-    (prediction,) = pool.classify(data, list(PROVIDERS), SETTINGS, None)
+    (prediction,) = pool.classify(asked(data))
     return prediction
+
+
+def asked(data: bytes) -> Question:
+    """Ask the default providers with the default settings."""
+    return Question(data, PROVIDERS, SETTINGS, None)
 
 
 def request(**options: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from flask_autotag.providers.base import MOST_LABELS, Label, Prediction
 from flask_autotag.providers.registry import PROVIDERS
 from flask_autotag.sandbox import pool as pool_module
 from flask_autotag.sandbox import process
-from flask_autotag.sandbox.pool import Pool, _read_answer
+from flask_autotag.sandbox.pool import Pool, Question, _read_answer
 from flask_autotag.settings import Settings
 
 from ..hosts import ESPRESSO
@@ -109,7 +109,7 @@ class TestClassify:
     ) -> None:
         settings = Settings({**SETTINGS.values, "tensorflow": {"model": "gone"}})
         with pytest.raises(ModelError, match=r"^There is no model 'gone'; there are"):
-            make_pool().classify(WHITE, list(PROVIDERS), settings, str(tmp_path))
+            make_pool().classify(Question(WHITE, PROVIDERS, settings, str(tmp_path)))
 
     def test_a_child_is_replaced_after_a_number_of_images(
         self,
@@ -169,7 +169,7 @@ class TestTrouble:
         before = classify(pool, espresso)
         with pytest.MonkeyPatch.context() as patch:
             self.signal_when_asked(patch, children[0], signal.SIGSTOP)
-            patch.setattr(pool, "_timeout", 0.25)
+            patch.setattr(children[0], "_timeout", 0.25)
             with pytest.raises(ClassifierTimeout, match=r"longer than 0\.25 seconds"):
                 classify(pool, WHITE)
         assert classify(pool, espresso) == before
@@ -272,12 +272,12 @@ def run_script(tmp_path: Path, program: str) -> list[str]:
     script.write_text(
         "import gc, os, pathlib, signal, sys, threading\n"
         "from flask_autotag.providers.registry import PROVIDERS, sections\n"
-        "from flask_autotag.sandbox.pool import Pool\n"
+        "from flask_autotag.sandbox.pool import Pool, Question\n"
         "from flask_autotag.settings import read_settings\n"
         "def classify(pool):\n"
         f"    data = pathlib.Path({str(image)!r}).read_bytes()\n"
         "    settings = read_settings(sections(), {})\n"
-        "    pool.classify(data, list(PROVIDERS), settings, None)\n"
+        "    pool.classify(Question(data, PROVIDERS, settings, None))\n"
         "    return pool._free.queue[0]._child._process.pid\n"
         f"pool = Pool(1, {PATIENCE}, 2048)\n" + program,
     )

@@ -32,8 +32,8 @@ def start() -> Iterator[Start]:
     """Start a child that is ended after the test."""
     started: list[ChildProcess] = []
 
-    def make(memory_limit: int = 0) -> ChildProcess:
-        started.append(ChildProcess(memory_limit))
+    def make(memory_limit: int = 0, timeout: float = PATIENCE) -> ChildProcess:
+        started.append(ChildProcess(memory_limit, timeout))
         return started[-1]
 
     yield make
@@ -62,8 +62,8 @@ def pid_of(child: ChildProcess) -> int:
     return child._process.pid
 
 
-def ask(child: ChildProcess, data: bytes, timeout: float = PATIENCE) -> dict[str, Any]:
-    return child.ask(request(), data, timeout)
+def ask(child: ChildProcess, data: bytes) -> dict[str, Any]:
+    return child.ask(request(), data)
 
 
 def labels(answer: dict[str, Any]) -> list[Any]:
@@ -116,15 +116,13 @@ def test_what_a_provider_raises_is_answered_and_the_child_lives_on(
     start: Start,
 ) -> None:
     child = start()
-    answer = child.ask(
-        {"providers": [{"name": "nobody", "options": {}}]}, b"", PATIENCE
-    )
+    answer = child.ask({"providers": [{"name": "nobody", "options": {}}]}, b"")
     assert answer == {
         "error": "ClassifierError",
         "message": "Classifying the image raised LookupError: There is no provider"
         " 'nobody'.",
     }
-    answer = child.ask(request(model="../x"), b"", PATIENCE)
+    answer = child.ask(request(model="../x"), b"")
     assert answer["error"] == "ModelError"
     assert answer["message"].startswith("There is no model '../x'; there are: ")
     assert child.alive
@@ -155,10 +153,10 @@ def test_a_child_that_is_killed_at_work(
 def test_a_child_that_hangs_is_killed_in_time(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child = start()
+    child = start(timeout=0.25)
     after_writing(monkeypatch, child, signal.SIGSTOP)
     with pytest.raises(ClassifierTimeout) as caught:
-        ask(child, ESPRESSO.read_bytes(), timeout=0.25)
+        ask(child, ESPRESSO.read_bytes())
     assert (
         str(caught.value) == "Decoding and classifying took longer than 0.25 seconds."
     )
@@ -166,10 +164,10 @@ def test_a_child_that_hangs_is_killed_in_time(
 
 
 def test_a_child_that_does_not_even_read_is_killed_in_time(start: Start) -> None:
-    child = start()
+    child = start(timeout=0.25)
     os.kill(pid_of(child), signal.SIGSTOP)
     with pytest.raises(ClassifierTimeout):
-        ask(child, bytes(5_000_000), timeout=0.25)
+        ask(child, bytes(5_000_000))
     assert not child.alive
 
 
@@ -207,7 +205,7 @@ def test_an_ended_child_is_no_zombie(start: Start) -> None:
 def test_a_program_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     with pytest.raises(ClassifierError) as caught:
-        ChildProcess(0)
+        ChildProcess(0, PATIENCE)
     assert str(caught.value) == (
         "The child process cannot be started: No such file or directory."
     )
