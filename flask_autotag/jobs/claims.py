@@ -36,7 +36,7 @@ def claim(
     :param owner: a name for the worker, for people to read.
     :param lease: seconds.
     """
-    if not _any_due(database):
+    if database.engine.dialect.name == "sqlite" and not _any_due(database):
         return []
 
     def work(session: Session) -> list[Job]:
@@ -71,7 +71,10 @@ def claim_one(
 
 
 def _any_due(database: Database) -> bool:
-    """Look before locking: an idle worker must not keep SQLite's writers waiting."""
+    """Look before locking: an idle worker must not keep SQLite's writers waiting.
+
+    On the other databases only rows are locked, and there are none.
+    """
     table = database.models.job.__table__
 
     def work(session: Session) -> bool:

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 #: Jobs that are claimed, and whose tags are written, together. More would save
 #: little: a transaction's cost is shared by eight already.
-BATCH = 8
+BATCH = 16
 #: Seconds that a lease which nobody renews lasts beyond the time of the image: for
 #: loading it, starting a child and writing the tags.
 LEASE_MARGIN = 30.0

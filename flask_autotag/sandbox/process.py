@@ -6,15 +6,17 @@ import contextlib
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from typing import IO, Any, cast
 
 from ..errors import ClassifierCrashed, ClassifierError, ClassifierTimeout
 from .frames import read_frame, write_frame
+from .watch import Watch
 
 #: Bytes of the largest answer: 50 labels of each provider are some 5 KB.
 LARGEST_ANSWER = 2**20
+#: Bytes that may be under way to a child: what Linux allows everybody.
+PIPE_BYTES = 2**20
 #: Seconds that a child which closed its streams has to end by itself.
 SECONDS_TO_END = 2.0
 #: Variables that programs need to run; keys and passwords stay with the host.
@@ -52,11 +54,15 @@ class ChildProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=_environment(),
+                # Room for the next photo while the child works on this one; only
+                # Linux takes it, and gives no more than its own limit.
+                pipesize=PIPE_BYTES,
             )
         except OSError as error:
             raise ClassifierError(
                 f"The child process cannot be started: {error.strerror}."
             ) from error
+        self._watch = Watch(self._process, timeout)
 
     @property
     def alive(self) -> bool:
@@ -110,15 +116,12 @@ class ChildProcess:
 
     @contextlib.contextmanager
     def _in_time(self) -> Iterator[None]:
-        late = threading.Event()
-        timer = threading.Timer(self._timeout, self._kill_late, (late,))
-        timer.daemon = True
-        timer.start()
+        self._watch.begin()
         try:
             yield
         except (EOFError, OSError):
             self._await_end()
-            if late.is_set():
+            if self._watch.late:
                 raise ClassifierTimeout(
                     "Decoding and classifying took longer than"
                     f" {self._timeout:g} seconds."
@@ -137,11 +140,7 @@ class ChildProcess:
             self.close()
             raise
         finally:
-            timer.cancel()
-
-    def _kill_late(self, late: threading.Event) -> None:
-        late.set()
-        self._process.kill()
+            self._watch.end()
 
     def _await_end(self) -> None:
         """Close a child that is ending, for its own exit status if it has one."""

@@ -170,6 +170,7 @@ class TestTrouble:
         with pytest.MonkeyPatch.context() as patch:
             self.signal_when_asked(patch, children[0], signal.SIGSTOP)
             patch.setattr(children[0], "_timeout", 0.25)
+            patch.setattr(children[0]._watch, "_timeout", 0.25)
             with pytest.raises(ClassifierTimeout, match=r"longer than 0\.25 seconds"):
                 classify(pool, WHITE)
         assert classify(pool, espresso) == before
@@ -346,6 +347,7 @@ class TestProcesses:
             "pool.close()\n"
             "del pool, child\n"
             "gc.collect()\n"
+            "while threading.active_count() > 1: pass\n"
             "print(threading.active_count())\n"
             "try:\n"
             "    os.waitpid(-1, os.WNOHANG)\n"
