@@ -69,6 +69,11 @@ def text(value: Any) -> str:
     return value.strip()
 
 
+def optional_text(value: Any) -> str | None:
+    """Accept a text that is not blank, or ``None``."""
+    return None if value is None else text(value)
+
+
 def folder(value: Any) -> str | None:
     """Accept the path of a folder that exists, or ``None``."""
     if value is None:

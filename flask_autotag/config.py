@@ -31,11 +31,23 @@ class Key:
 KEYS: Mapping[str, Key] = {
     "AUTOTAG_RUNNER": Key(
         "thread",
-        checks.one_of("thread", "inline", "none"),
+        checks.one_of("thread", "inline", "celery", "none"),
         "Who tags. ``thread``: a thread in every process of the host, started when"
         " it is first needed. ``inline``: the upload itself, as soon as its"
-        " transaction has ended; for tests. ``none``: nobody here, but a separate"
+        " transaction has ended; for tests. ``celery``: a Celery worker; see"
+        " :doc:`celery`. ``none``: nobody here, but a separate"
         " ``flask autotag worker``.",
+    ),
+    "AUTOTAG_CELERY_BROKER_URL": Key(
+        None,
+        checks.optional_text,
+        "The broker of a Celery application of our own, where the host has none;"
+        " such as ``redis://127.0.0.1:6379/0`` or ``amqp://guest:guest@127.0.0.1//``.",
+    ),
+    "AUTOTAG_CELERY_QUEUE": Key(
+        None,
+        checks.optional_text,
+        "The Celery queue that jobs are sent to. Without it, Celery's default one.",
     ),
     "AUTOTAG_MODEL_DIR": Key(
         None,
@@ -68,6 +80,8 @@ class Config:
     """The checked values of :data:`KEYS`."""
 
     runner: str
+    celery_broker_url: str | None
+    celery_queue: str | None
     model_dir: str | None
     max_image_bytes: int
     timeout: int

@@ -92,6 +92,7 @@ class AutoTag:
         state = self._make_state(app, db or self._db, models or self._models)
         self._states[app] = state
         app.extensions["autotag"] = self
+        state.runner.prepare(app, state)
         app.cli.add_command(autotag_cli)
         request_started.connect(self._on_request_started, app)
         weakref.finalize(app, _shut_down, state)

@@ -51,6 +51,12 @@ class Hooks:
 class Runner(Protocol):
     """Who works off the queue, seen from an upload. None of it raises."""
 
+    def prepare(self, app: Flask, state: State) -> None:
+        """Check the configuration, for ``init_app``; start nothing.
+
+        This alone may raise.
+        """
+
     def start(self, app: Flask, state: State) -> None:
         """See that jobs left by others are worked off too; called at each request."""
 

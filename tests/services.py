@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from kombu import Connection
 from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
@@ -59,3 +60,23 @@ def _execute(server: URL, statement: str) -> None:
     with engine.connect() as connection:
         connection.execute(text(statement))
     engine.dispose()
+
+
+#: Each kind of broker for Celery, and the variable that replaces its URL.
+_BROKER_URLS = {
+    "redis": ("AUTOTAG_TEST_REDIS", "redis://127.0.0.1:6379/15"),
+    "rabbitmq": ("AUTOTAG_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//"),
+}
+BROKERS = tuple(_BROKER_URLS)
+
+
+def broker_url(kind: str) -> str:
+    """Give the URL of a broker that answers."""
+    variable, default = _BROKER_URLS[kind]
+    url = os.environ.get(variable, default)
+    try:
+        with Connection(url, connect_timeout=3) as connection:
+            connection.ensure_connection(max_retries=1)
+    except OSError:
+        missing(f"no {kind} server (see {variable})")
+    return url

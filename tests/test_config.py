@@ -13,6 +13,8 @@ from flask_autotag.providers.registry import sections
 def test_without_keys_the_defaults_hold() -> None:
     assert read_config({}) == Config(
         runner="thread",
+        celery_broker_url=None,
+        celery_queue=None,
         model_dir=None,
         max_image_bytes=25 * 2**20,
         timeout=30,
@@ -26,6 +28,7 @@ def test_keys_are_read_and_texts_from_the_environment_understood(
     config = read_config(
         {
             "AUTOTAG_RUNNER": "none",
+            "AUTOTAG_CELERY_QUEUE": "pictures",
             "AUTOTAG_MODEL_DIR": str(tmp_path),
             "AUTOTAG_MAX_IMAGE_BYTES": "1000",
             "AUTOTAG_TIMEOUT": "5",
@@ -35,6 +38,8 @@ def test_keys_are_read_and_texts_from_the_environment_understood(
     )
     assert config == Config(
         runner="none",
+        celery_broker_url=None,
+        celery_queue="pictures",
         model_dir=str(tmp_path),
         max_image_bytes=1000,
         timeout=5,
@@ -47,8 +52,9 @@ def test_keys_are_read_and_texts_from_the_environment_understood(
     [
         (
             "AUTOTAG_RUNNER",
-            "celery",
-            "AUTOTAG_RUNNER must be one of 'thread', 'inline', 'none', not 'celery'.",
+            "huey",
+            "AUTOTAG_RUNNER must be one of 'thread', 'inline', 'celery', 'none', not"
+            " 'huey'.",
         ),
         (
             "AUTOTAG_MODEL_DIR",

@@ -239,3 +239,33 @@ def _sweep(session: Session, table: Table) -> int:
         )
     )
     return len(rows)
+
+
+def take_overdue(database: Database, late: float, limit: int) -> list[int]:
+    """Find jobs that are due for a while and were not claimed, the oldest first.
+
+    They become due anew, so that nobody else finds them soon.
+
+    :param late: seconds.
+    :param limit: how many at most.
+    :return: their ids.
+    """
+    table = database.models.job.__table__
+
+    def work(session: Session) -> list[int]:
+        now = database_now(session.get_bind().dialect.name)
+        lock_writers(session, table)
+        overdue = (
+            select(table.c.id)
+            .where(
+                table.c.state == QUEUED,
+                table.c.priority.in_((FRESH, BULK)),
+                table.c.run_at <= now - late,
+            )
+            .order_by(table.c.priority, table.c.run_at, table.c.id)
+        )
+        ids = [row.id for row in _lock(session, overdue.limit(limit))]
+        session.execute(update(table).where(table.c.id.in_(ids)).values(run_at=now))
+        return ids
+
+    return database.transact(work)

@@ -44,6 +44,10 @@ class TerminalProgress:
         self._started = time.monotonic()
         self._width = 0
 
+    def begin(self) -> None:
+        """Count the time from now."""
+        self._started = time.monotonic()
+
     def show(self, tally: Tally) -> None:
         """Write the line."""
         seconds = max(0.1, time.monotonic() - self._started)
@@ -65,6 +69,9 @@ class LogProgress:
         self._logger = logging.getLogger("flask_autotag.worker")
         self._told = summary(Tally())
         self._next = time.monotonic() + REPORT
+
+    def begin(self) -> None:
+        """Say that signals are heeded from now on."""
         self._logger.info("Tagging queued images.")
 
     def show(self, tally: Tally) -> None:

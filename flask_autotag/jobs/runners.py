@@ -41,6 +41,9 @@ def make_runner(name: str) -> Runner:
 class NoRunner:
     """Leaves the work to a ``flask autotag worker``."""
 
+    def prepare(self, app: Flask, state: State) -> None:
+        """Do nothing."""
+
     def start(self, app: Flask, state: State) -> None:
         """Do nothing."""
 
@@ -62,7 +65,7 @@ class InlineRunner(NoRunner):
             logger.exception("The queue could not be worked off.")
 
 
-class ThreadRunner:
+class ThreadRunner(NoRunner):
     """One worker in a thread of this process, started when it is first needed."""
 
     def __init__(self) -> None:

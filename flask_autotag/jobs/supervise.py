@@ -33,6 +33,9 @@ _HEARTBEAT = 5.0
 class Progress(Protocol):
     """Tells people what a worker does."""
 
+    def begin(self) -> None:
+        """Say that the work begins, and that signals are heeded."""
+
     def show(self, tally: Tally) -> None:
         """Show the counts of now; called a few times a second."""
 
@@ -92,6 +95,7 @@ def supervise(
     crew = Crew(app, state, processes + 1, drain)
     stopper = Stopper()
     with stopper.listening(state):
+        progress.begin()
         crew.start()
         beat = -_HEARTBEAT
         while crew.is_alive and not stopper.told.wait(_LOOK):

@@ -260,7 +260,7 @@ def test_no_thread_before_it_is_needed(sqlite_url: str) -> None:
         return [
             thread.name
             for thread in threading.enumerate()
-            if thread.name.startswith("flask-autotag")
+            if thread.name.startswith(("flask-autotag-worker", "flask-autotag-leases"))
         ]
 
     with make_host(sqlite_url, AUTOTAG_RUNNER="thread") as host:
