@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from .jobs.progress import LogProgress, TerminalProgress, log_to
+from .jobs.queue import ENDS, FAILED, QUARANTINED, QUEUED, RUNNING
+from .jobs.report import report
 from .jobs.supervise import supervise
+from .jobs.upkeep import purge, retry
 from .jobs.worker import Worker
 
 if TYPE_CHECKING:
@@ -78,7 +86,7 @@ def worker(
     try:
         if once:
             worked = Worker(app, state).work(1)
-            click.echo(f"Worked on {worked} {'job' if worked == 1 else 'jobs'}.")
+            click.echo(f"Worked on {_jobs(worked)}.")
             return
         supervise(
             app,
@@ -91,6 +99,117 @@ def worker(
     finally:
         if handler is not None:
             logging.getLogger("flask_autotag").removeHandler(handler)
+
+
+@autotag_cli.command("status")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(as_json: bool) -> None:
+    """Tell how many jobs wait, run, are done or failed, and why."""
+    extension, app = _current()
+    with _telling_of_tables():
+        now = report(extension.state_of(app).database)
+    if as_json:
+        click.echo(json.dumps(asdict(now)))
+        return
+    for state in (QUEUED, RUNNING, *ENDS):
+        click.echo(f"{state:<12}{now.states.get(state, 0):>10,}")
+    click.echo(f"\nBulk work among the queued   {now.bulk:,}")
+    click.echo(f"Oldest due job               {_age(now.oldest)}")
+    click.echo(f"Workers at work              {', '.join(now.workers) or 'none'}")
+    click.echo(
+        f"Done                         {now.last_minute:,} in the last minute,"
+        f" {now.last_hour:,} in the last hour"
+    )
+    for reason in now.reasons:
+        click.echo(
+            f"\n{reason.count:,} times {reason.code}, such as:\n    {reason.example}"
+        )
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return "none"
+    if seconds < 60:
+        return f"waits for {seconds:.0f} s"
+    return f"waits for {seconds / 60:.0f} min"
+
+
+@autotag_cli.command("retry")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([FAILED, QUARANTINED]),
+    multiple=True,
+    default=[FAILED, QUARANTINED],
+    help="Only these; both by default.",
+)
+@click.option("--code", help="Only those that failed for this reason; see status.")
+@click.option("--instance", help="Only those of this tenant.")
+def retry_jobs(states: tuple[str, ...], code: str | None, instance: str | None) -> None:
+    """Queue failed jobs again."""
+    extension, app = _current()
+    with _telling_of_tables():
+        number = retry(extension.state_of(app).database, states, code, instance)
+    click.echo(f"{_jobs(number)} will be tried again.")
+
+
+@autotag_cli.command("purge")
+@click.option(
+    "--days",
+    type=click.FloatRange(0),
+    default=30,
+    show_default=True,
+    help="Only those that ended so long ago.",
+)
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(ENDS),
+    multiple=True,
+    default=list(ENDS),
+    help="Only these; all that have ended by default.",
+)
+def purge_jobs(days: float, states: tuple[str, ...]) -> None:
+    """Delete the records of jobs that have ended; tags stay."""
+    extension, app = _current()
+    with _telling_of_tables():
+        number = purge(extension.state_of(app).database, days * 86_400, states)
+    click.echo(f"{_jobs(number)} deleted.")
+
+
+@autotag_cli.command("doctor")
+def doctor() -> None:
+    """Examine the installation; tell of each fault how to mend it."""
+    from .doctor import ERROR, examine
+
+    extension, app = _current()
+    state = extension.state_of(app)
+    levels = set()
+    for finding in examine(app, state):
+        levels.add(finding.level)
+        click.echo(f"{finding.level:<8} {finding.subject}: {finding.message}")
+        if finding.fix is not None:
+            click.echo(f"         → {finding.fix}")
+    state.pool.close()
+    if ERROR in levels:
+        raise click.exceptions.Exit(1)
+
+
+def _jobs(number: int) -> str:
+    return f"{number:,} {'job' if number == 1 else 'jobs'}"
+
+
+@contextlib.contextmanager
+def _telling_of_tables() -> Iterator[None]:
+    """Turn what a database without our tables says into advice."""
+    try:
+        yield
+    except (OperationalError, ProgrammingError) as error:
+        raise click.ClickException(
+            f"The queue cannot be read ({type(error).__name__}). If the tables are"
+            " missing, 'flask autotag init-db' makes them; 'flask autotag doctor'"
+            " tells more."
+        ) from None
 
 
 def _current() -> tuple[AutoTag, Flask]:

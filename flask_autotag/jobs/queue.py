@@ -28,6 +28,7 @@ from ..sources import Captured
 QUEUED, RUNNING = "queued", "running"
 DONE, FAILED = "done", "failed"
 QUARANTINED, CANCELLED = "quarantined", "cancelled"
+ENDS = (DONE, FAILED, QUARANTINED, CANCELLED)
 
 #: Priorities: bulk work is claimed when no fresh upload is due.
 FRESH, BULK = 0, 1

@@ -1,0 +1,292 @@
+"""Examines an installation, and tells how to mend what it finds."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import inspect, select, text
+
+from .assets import AssetRef
+from .database import is_shared_memory
+from .errors import ModelError, TaggingError
+from .jobs.loading import load_asset
+from .jobs.report import report
+from .providers import model_file
+from .providers.registry import PROVIDERS
+from .state import State
+from .tagging import question
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+OK, WARNING, ERROR = "ok", "warning", "error"
+
+#: The oldest versions whose SKIP LOCKED the queue can rely on.
+OLDEST = {"postgresql": (13,), "mariadb": (10, 6), "mysql": (8,)}
+#: Seconds for which a due job may wait before somebody should look after workers.
+LONG = 300.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    :param level: ``"ok"``, ``"warning"`` or ``"error"``.
+    :param subject: what was examined.
+    :param message: what was found; free of secrets.
+    :param fix: what to do about it.
+    """
+
+    level: str
+    subject: str
+    message: str
+    fix: str | None = None
+
+
+Check = Callable[["Flask", State], Iterator[Finding]]
+
+
+def examine(app: Flask, state: State) -> Iterator[Finding]:
+    """Run all checks, in an application context. One that breaks is a finding too."""
+    for subject, check in _CHECKS.items():
+        try:
+            yield from check(app, state)
+        except Exception as error:
+            yield Finding(
+                ERROR, subject, f"It cannot be examined: {type(error).__name__}."
+            )
+
+
+def _check_tables(_app: Flask, state: State) -> Iterator[Finding]:
+    inspector = inspect(state.database.engine)
+    missing, incomplete = [], []
+    for table in state.database.models.tables:
+        if not inspector.has_table(table.name, schema=table.schema):
+            missing.append(table.name)
+            continue
+        there = {
+            column["name"]
+            for column in inspector.get_columns(table.name, schema=table.schema)
+        }
+        incomplete += [
+            f"{table.name}.{column.name}"
+            for column in table.columns
+            if column.name not in there
+        ]
+    if missing:
+        yield Finding(
+            ERROR,
+            "tables",
+            f"Missing: {', '.join(missing)}.",
+            "Run 'flask autotag init-db', or make a migration.",
+        )
+    if incomplete:
+        yield Finding(
+            ERROR,
+            "tables",
+            f"Missing columns: {', '.join(incomplete)}.",
+            "Make a migration: they are of another version.",
+        )
+    if not missing and not incomplete:
+        yield Finding(OK, "tables", "All are there.")
+
+
+def _check_server(_app: Flask, state: State) -> Iterator[Finding]:
+    engine = state.database.engine
+    if engine.dialect.name == "sqlite":
+        yield from _check_sqlite(state)
+        return
+    with engine.connect() as connection:
+        version = connection.dialect.server_version_info or ()
+    mariadb = getattr(engine.dialect, "is_mariadb", False)
+    name = "mariadb" if mariadb else engine.dialect.name
+    shown = ".".join(str(part) for part in version)
+    oldest = OLDEST.get(name)
+    if oldest is None:
+        yield Finding(
+            WARNING,
+            "database",
+            f"Nobody has tried {name}.",
+            "Use SQLite, PostgreSQL, MariaDB or MySQL.",
+        )
+    elif version < oldest:
+        wanted = ".".join(str(part) for part in oldest)
+        yield Finding(
+            ERROR, "database", f"{name} {shown} is too old.", f"Use {wanted} or newer."
+        )
+    else:
+        yield Finding(OK, "database", f"{name} {shown}")
+
+
+def _check_sqlite(state: State) -> Iterator[Finding]:
+    engine = state.database.engine
+    if is_shared_memory(engine) or not engine.url.database:
+        yield Finding(
+            ERROR,
+            "database",
+            "SQLite in memory cannot be shared with a thread or a worker.",
+            "Use a file, or AUTOTAG_RUNNER = 'inline'.",
+        )
+        return
+    with engine.connect() as connection:
+        mode = connection.execute(text("PRAGMA journal_mode")).scalar_one()
+    if mode == "wal":
+        yield Finding(OK, "database", "SQLite, with a write-ahead log.")
+    else:
+        yield Finding(
+            WARNING,
+            "database",
+            f"SQLite's journal mode is {mode!r}: readers and writers wait for each"
+            " other.",
+            "Run 'PRAGMA journal_mode=WAL' on it once, unless it lies on a network"
+            " file system.",
+        )
+
+
+def _check_runner(app: Flask, state: State) -> Iterator[Finding]:
+    runner = state.config.runner
+    if runner == "inline":
+        yield Finding(
+            WARNING,
+            "runner",
+            "'inline' keeps every upload waiting until its image is tagged.",
+            "Set AUTOTAG_RUNNER to 'thread', or to 'none' and run a worker.",
+        )
+    elif runner == "celery":
+        from .jobs.celery import check_broker
+
+        try:
+            check_broker(app, state)
+        except ConnectionError as error:
+            yield Finding(
+                ERROR,
+                "runner",
+                str(error),
+                "Start it, or correct AUTOTAG_CELERY_BROKER_URL or the host's"
+                " Celery configuration.",
+            )
+        else:
+            yield Finding(OK, "runner", "'celery'; its broker answers.")
+    elif runner == "none":
+        yield Finding(OK, "runner", "'none': 'flask autotag worker' has to run.")
+    else:
+        yield Finding(OK, "runner", f"{runner!r}")
+
+
+def _check_loader(app: Flask, state: State) -> Iterator[Finding]:
+    job = state.database.models.job.__table__
+    with state.database.begin() as session:
+        row = session.execute(
+            select(job.c.asset_type, job.c.asset_id, job.c.path)
+            .order_by(job.c.id.desc())
+            .limit(1)
+        ).first()
+    if row is None:
+        yield Finding(OK, "images", "Nothing was uploaded yet.")
+    elif state.hooks.can_load(row.asset_type):
+        yield _try_loader(app, state, AssetRef(row.asset_type, row.asset_id))
+    elif row.path is None:
+        yield Finding(OK, "images", "Their bytes are kept until they are tagged.")
+    elif os.access(row.path, os.R_OK):
+        yield Finding(OK, "images", "The latest upload can be read.")
+    else:
+        yield Finding(
+            WARNING,
+            "images",
+            f"The latest upload, {os.path.basename(row.path)!r}, cannot be read by"
+            " this process.",
+            "Run workers where the uploads are, with the right to read them, or"
+            " register an image_loader.",
+        )
+
+
+def _try_loader(app: Flask, state: State, asset: AssetRef) -> Finding:
+    try:
+        with app.app_context():
+            size = len(load_asset(state, asset))
+    except TaggingError as error:
+        return Finding(
+            WARNING,
+            "images",
+            f"The latest upload, {asset}, cannot be loaded: {error}",
+            "Look at the application's image_loader, or its watched model.",
+        )
+    return Finding(OK, "images", f"The latest upload, {asset}, loads ({size:,} bytes).")
+
+
+def _check_model(_app: Flask, state: State) -> Iterator[Finding]:
+    for provider in PROVIDERS:
+        settings = state.settings[provider.section.name]
+        if not settings["enabled"]:
+            yield Finding(OK, "provider", f"{provider.name} is turned off.")
+            continue
+        try:
+            found = model_file.find(settings["model"], state.config.model_dir)
+            found.check()
+        except ModelError as error:
+            yield Finding(
+                ERROR,
+                "provider",
+                str(error),
+                "Install the package, or the model in AUTOTAG_MODEL_DIR, again.",
+            )
+        else:
+            yield Finding(
+                OK,
+                "provider",
+                f"{provider.name}: {found.name} {found.version}, its checksum is"
+                " right; it needs no key.",
+            )
+
+
+def _check_child(_app: Flask, state: State) -> Iterator[Finding]:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), "white").save(file, "PNG")
+    begun = time.perf_counter()
+    try:
+        state.pool.classify(
+            question(file.getvalue(), state.settings, state.config.model_dir)
+        )
+    except TaggingError as error:
+        yield Finding(
+            ERROR if error.code != "tagging_off" else WARNING,
+            "child process",
+            str(error),
+            "See AUTOTAG_MEMORY_LIMIT, AUTOTAG_TIMEOUT and AUTOTAG_ENABLED.",
+        )
+    else:
+        seconds = time.perf_counter() - begun
+        yield Finding(OK, "child process", f"It classifies; ready in {seconds:.1f} s.")
+
+
+def _check_queue(_app: Flask, state: State) -> Iterator[Finding]:
+    now = report(state.database)
+    if now.oldest is not None and now.oldest > LONG and not now.workers:
+        yield Finding(
+            WARNING,
+            "queue",
+            f"Jobs have been waiting for {now.oldest / 60:.0f} minutes, and nobody"
+            " works on any.",
+            "Run 'flask autotag worker', or set AUTOTAG_RUNNER = 'thread'.",
+        )
+    else:
+        waiting = now.states.get("queued", 0)
+        yield Finding(OK, "queue", f"{waiting:,} jobs wait.")
+
+
+_CHECKS: dict[str, Check] = {
+    "tables": _check_tables,
+    "database": _check_server,
+    "runner": _check_runner,
+    "images": _check_loader,
+    "provider": _check_model,
+    "child process": _check_child,
+    "queue": _check_queue,
+}

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text, update
+
+from flask_autotag import AssetRef, ModelError, image_uploaded
+from flask_autotag.doctor import Finding, examine
+from flask_autotag.providers.model_file import ModelFile
+
+from .hosts import ESPRESSO, Host, jpeg, make_host
+
+PHOTO = AssetRef("photo", "1")
+
+
+def diagnose(host: Host) -> dict[str, Finding]:
+    with host.app.app_context():
+        state = host.autotag.state_of(host.app)
+        return {found.subject: found for found in examine(host.app, state)}
+
+
+def test_a_sound_installation(any_host: Host) -> None:
+    found = diagnose(any_host)
+    assert list(found) == [
+        "tables",
+        "database",
+        "runner",
+        "images",
+        "provider",
+        "child process",
+        "queue",
+    ]
+    assert {subject for subject, each in found.items() if each.level != "ok"} <= {
+        # SQLite's default journal.
+        "database"
+    }
+    assert "its checksum is right; it needs no key" in found["provider"].message
+    assert found["child process"].message.startswith("It classifies; ready in ")
+
+
+def test_sqlite_without_a_write_ahead_log(host: Host) -> None:
+    found = diagnose(host)["database"]
+    assert found.level == "warning"
+    assert found.fix is not None
+    assert "PRAGMA journal_mode=WAL" in found.fix
+    with host.app.app_context(), host.db.engine.connect() as connection:
+        connection.execute(text("PRAGMA journal_mode=WAL"))
+    assert diagnose(host)["database"].level == "ok"
+
+
+def test_a_database_in_memory() -> None:
+    with make_host("sqlite://", AUTOTAG_RUNNER="inline") as host:
+        found = diagnose(host)
+    assert found["database"].level == "error"
+    assert found["runner"].level == "warning"
+    assert "keeps every upload waiting" in found["runner"].message
+
+
+def test_an_old_server(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flask_autotag.doctor._check_sqlite", lambda _: iter(()))
+    monkeypatch.setattr("flask_autotag.doctor.OLDEST", {"sqlite": (99,)})
+    with host.app.app_context():
+        engine = host.db.engine
+        from flask_autotag.doctor import _check_server
+
+        monkeypatch.setattr(engine.dialect, "name", "mysql")
+        monkeypatch.setattr(engine.dialect, "is_mariadb", True, raising=False)
+        state = host.autotag.state_of(host.app)
+        [untried] = _check_server(host.app, state)
+        monkeypatch.setattr("flask_autotag.doctor.OLDEST", {"mariadb": (99,)})
+        [old] = _check_server(host.app, state)
+    assert (untried.level, untried.message) == ("warning", "Nobody has tried mariadb.")
+    assert old.level == "error"
+    assert (old.message.split()[-2:], old.fix) == (["too", "old."], "Use 99 or newer.")
+
+
+def test_missing_columns(host: Host) -> None:
+    with host.app.app_context(), host.db.engine.begin() as connection:
+        connection.execute(text("DROP INDEX ix_autotag_job_due"))
+        connection.execute(text("ALTER TABLE autotag_job DROP COLUMN priority"))
+    found = diagnose(host)["tables"]
+    assert (found.level, found.message) == (
+        "error",
+        "Missing columns: autotag_job.priority.",
+    )
+
+
+def test_a_loader_that_fails(host: Host) -> None:
+    @host.autotag.image_loader
+    def load(_asset: AssetRef) -> bytes:
+        raise ConnectionError("secret address")
+
+    image_uploaded.send(host.app, asset=PHOTO)
+    found = diagnose(host)["images"]
+    assert (found.level, found.message) == (
+        "warning",
+        "The latest upload, photo 1, cannot be loaded: The application's image loader"
+        " raised ConnectionError.",
+    )
+
+
+def test_a_loader_that_works(host: Host) -> None:
+    host.autotag.image_loader(lambda _asset: ESPRESSO)
+    image_uploaded.send(host.app, asset=PHOTO)
+    assert diagnose(host)["images"].message.startswith(
+        "The latest upload, photo 1, loads"
+    )
+
+
+def test_uploads_that_cannot_be_read_here(host: Host, tmp_path: Path) -> None:
+    photo = tmp_path / "gone.jpg"
+    photo.write_bytes(jpeg())
+    image_uploaded.send(host.app, asset=PHOTO, image=photo)
+    assert diagnose(host)["images"].level == "ok"
+    os.unlink(photo)
+    found = diagnose(host)["images"]
+    assert (found.level, found.message) == (
+        "warning",
+        "The latest upload, 'gone.jpg', cannot be read by this process.",
+    )
+
+
+def test_a_damaged_model(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_self: Any) -> None:
+        raise ModelError("The file network.tflite is damaged.")
+
+    monkeypatch.setattr(ModelFile, "check", broken)
+    found = diagnose(host)["provider"]
+    assert (found.level, found.message) == (
+        "error",
+        "The file network.tflite is damaged.",
+    )
+
+
+def test_tagging_is_off(sqlite_url: str) -> None:
+    with make_host(sqlite_url, AUTOTAG_TENSORFLOW_ENABLED=False) as host:
+        found = diagnose(host)
+    assert found["provider"].message == "tensorflow is turned off."
+    assert found["child process"].message == "Auto tagging is turned off."
+
+
+def test_nobody_works(host: Host) -> None:
+    image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO)
+    with host.app.app_context(), host.db.engine.begin() as connection:
+        connection.execute(update(host.models.job.__table__).values(run_at=1))
+    found = diagnose(host)["queue"]
+    assert found.level == "warning"
+    assert "nobody works on any" in found.message
+
+
+def test_a_broker_that_is_down(sqlite_url: str) -> None:
+    with make_host(
+        sqlite_url,
+        AUTOTAG_RUNNER="celery",
+        AUTOTAG_CELERY_BROKER_URL="redis://:secret@127.0.0.1:1/0",
+    ) as host:
+        found = diagnose(host)["runner"]
+    assert found.level == "error"
+    assert found.message.startswith("The broker of Celery cannot be reached (")
+    assert "secret" not in found.message
+
+
+def test_a_check_that_breaks_is_a_finding(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("flask_autotag.doctor.report", broken)
+    found = diagnose(host)["queue"]
+    assert found.message == "It cannot be examined: ZeroDivisionError."
