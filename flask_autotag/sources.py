@@ -100,7 +100,9 @@ def _capture_path(path: str, loadable: bool) -> Captured:
 def _read_path(path: str, most: int) -> bytes:
     try:
         with open(path, "rb") as file:
-            return _refuse_large(file.read(most + 1), most)
+            # A read makes room for all that it may give, before it knows the size.
+            size = min(most, os.fstat(file.fileno()).st_size or most)
+            return _refuse_large(file.read(size + 1), most)
     except (OSError, ValueError):
         raise _missing(path) from None
 

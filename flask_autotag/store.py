@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select
 from sqlalchemy.orm import Session
 
 from .assets import AssetRef
-from .database import insert_or_ignore
+from .database import insert_or_ignore, insert_or_update
 from .models import Models
 from .settings import Settings
 from .tagging import Choice, Classified, choose
@@ -72,22 +72,17 @@ def _store_assets(
     """Give the id of each asset's row, made if it is new."""
     columns = (table.c.instance, table.c.asset_type, table.c.asset_id)
     keys = [column.name for column in columns]
-    values = {"tagged_at": now}
-    names = [dict(zip(keys, entry.name, strict=True)) for entry in entries]
+    new = [
+        {
+            **dict(zip(keys, entry.name, strict=True)),
+            "sha256": entry.classified.sha256,
+            "tagged_at": now,
+        }
+        for entry in entries
+    ]
     dialect = session.get_bind().dialect.name
-    session.execute(insert_or_ignore(table, dialect, keys), names)
-    session.connection().execute(
-        update(table)
-        .where(*(column == bindparam(f"_{column.name}") for column in columns))
-        .values(sha256=bindparam("_sha256"), **values),
-        [
-            {
-                **{f"_{key}": value for key, value in name.items()},
-                "_sha256": entry.classified.sha256,
-            }
-            for name, entry in zip(names, entries, strict=True)
-        ],
-    )
+    changed = ("sha256", "tagged_at")
+    session.execute(insert_or_update(table, dialect, keys, changed), new)
     wanted = {entry.name for entry in entries}
     found = session.execute(
         select(table.c.id, *columns).where(

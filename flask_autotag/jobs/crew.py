@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..state import State
 from .leases import Leases
 from .tally import Tally
-from .worker import Worker
+from .worker import BATCH, Worker
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -20,6 +20,10 @@ logger = logging.getLogger(__name__)
 #: Seconds after which an idle worker looks for jobs that nobody told it of: those
 #: of other processes, and those to be tried again.
 POLL = 5.0
+
+#: Jobs that a thread claims at first. It claims twice as many each time that it
+#: gets all it asked for, so that a few uploads are shared among the children.
+FIRST_BATCH = 4
 
 
 class Crew:
@@ -105,14 +109,16 @@ class Crew:
         )
 
     def _work(self) -> None:
+        limit = FIRST_BATCH
         while not self._stop.is_set():
             # Cleared before the look, so that a job committed meanwhile wakes again.
             self._awake.clear()
             app = self._app()
             if app is None:
                 return
-            worked = self._work_once(app)
+            worked = self._work_once(app, limit)
             del app
+            limit = min(BATCH, limit * 2) if worked >= limit else FIRST_BATCH
             if worked:
                 # There may be more, for others too.
                 self._awake.set()
@@ -121,10 +127,10 @@ class Crew:
             else:
                 self._awake.wait(POLL)
 
-    def _work_once(self, app: Flask) -> int:
+    def _work_once(self, app: Flask, limit: int) -> int:
         worker = Worker(app, self._state, self._leases, self._stop, self.tally)
         try:
-            return worker.work()
+            return worker.work(limit)
         except Exception as error:
             logger.exception(
                 "The queue cannot be worked off; trying again in %g seconds.", POLL

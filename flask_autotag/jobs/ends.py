@@ -87,9 +87,9 @@ def _end(
         ),
     )
     # A failed job keeps its bytes: it may be tried again, until it is purged.
-    if changed and state in (DONE, CANCELLED):
+    ids = [job.id for job in jobs if job.path is None]
+    if ids and changed and state in (DONE, CANCELLED):
         upload = models.upload.__table__
-        ids = [job.id for job in jobs if job.path is None]
         session.execute(delete(upload).where(upload.c.job_id.in_(ids)))
     return changed == len(jobs)
 
