@@ -27,9 +27,9 @@ from PIL import Image
 
 from flask_autotag import ClassifierCrashed, TaggingError
 from flask_autotag.config import KEYS
-from flask_autotag.providers.registry import PROVIDERS, sections
+from flask_autotag.providers.registry import enabled_here, sections
 from flask_autotag.sandbox.pool import Pool, Question
-from flask_autotag.settings import read_settings
+from flask_autotag.settings.resolution import read_settings
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 MEMORY = int(KEYS["AUTOTAG_MEMORY_LIMIT"].default)
@@ -138,7 +138,9 @@ MUTATIONS: tuple[Callable[[bytearray, random.Random, list[bytes]], bytes], ...] 
 def classify(pool: Pool, files: Iterator[bytes]) -> Counter[str]:
     """Count the outcomes of one slot's images."""
     outcomes: Counter[str] = Counter()
-    questions = (Question(data, PROVIDERS, SETTINGS, None) for data in files)
+    questions = (
+        Question(data, enabled_here(SETTINGS), SETTINGS, None) for data in files
+    )
     with pool.slot() as slot:
         for outcome in slot.classify(questions):
             if isinstance(outcome, ClassifierCrashed):
@@ -168,7 +170,7 @@ def recovery(good: bytes) -> float:
     :return: seconds that it takes, the new child's start among them; the median.
     """
     pool, times = Pool(1, 30, MEMORY), []
-    question = Question(good, PROVIDERS, SETTINGS, None)
+    question = Question(good, enabled_here(SETTINGS), SETTINGS, None)
     for _ in range(9):
         pool.classify(question)
         pool.kill()

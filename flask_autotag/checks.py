@@ -2,7 +2,8 @@
 
 They raise :exc:`ValueError` with the end of a sentence that begins with the name
 of the key or field, such as "must be a number from 0 to 1, not 'high'". Texts are
-understood too, for they come from environment variables and forms.
+understood too, for they come from environment variables and forms. A message and
+what fills its gaps are kept apart, so that pages can translate it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,30 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from .settings.secret import Secret
+
 Check = Callable[[Any], Any]
+
+#: Characters of a text, such as a key or an address.
+MOST_CHARACTERS = 500
+#: Characters of a secret to encrypt with: as many as 16 random bytes have in hex.
+SHORTEST_SECRET = 32
 
 _TRUE = {"1", "true", "on", "yes"}
 _FALSE = {"0", "false", "off", "no"}
+
+
+class CheckError(ValueError):
+    """A value was not accepted.
+
+    :param message: the end of a sentence, with gaps such as ``%(value)s``.
+    :param values: what fills the gaps.
+    """
+
+    def __init__(self, message: str, **values: object) -> None:
+        super().__init__(message % values if values else message)
+        self.message = message
+        self.values = values
 
 
 def boolean(value: Any) -> bool:
@@ -25,14 +46,16 @@ def boolean(value: Any) -> bool:
     text = str(value).strip().lower()
     if text in _TRUE | _FALSE:
         return text in _TRUE
-    raise ValueError(f"must be true or false, not {value!r:.80}")
+    raise CheckError("must be true or false, not %(value)s", value=shown(value))
 
 
 def fraction(value: Any) -> float:
     """Accept a finite number from 0 to 1."""
     number = _number(value)
     if not 0.0 <= number <= 1.0:
-        raise ValueError(f"must be a number from 0 to 1, not {value!r:.80}")
+        raise CheckError(
+            "must be a number from 0 to 1, not %(value)s", value=shown(value)
+        )
     return number
 
 
@@ -42,8 +65,11 @@ def whole_number(least: int, most: int) -> Check:
     def check(value: Any) -> int:
         number = _number(value)
         if not least <= number <= most or number != int(number):
-            raise ValueError(
-                f"must be a whole number from {least} to {most}, not {value!r:.80}"
+            raise CheckError(
+                "must be a whole number from %(least)s to %(most)s, not %(value)s",
+                least=least,
+                most=most,
+                value=shown(value),
             )
         return int(number)
 
@@ -55,18 +81,49 @@ def one_of(*choices: str) -> Check:
 
     def check(value: Any) -> str:
         if value not in choices:
-            words = ", ".join(repr(choice) for choice in choices)
-            raise ValueError(f"must be one of {words}, not {value!r:.80}")
+            raise CheckError(
+                "must be one of %(choices)s, not %(value)s",
+                choices=", ".join(repr(choice) for choice in choices),
+                value=shown(value),
+            )
         return str(value)
 
     return check
 
 
 def text(value: Any) -> str:
-    """Accept a text that is not blank."""
+    """Accept a text of one line that is not blank."""
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"must be a text, not {value!r:.80}")
-    return value.strip()
+        raise CheckError("must be a text, not %(value)s", value=shown(value))
+    stripped = value.strip()
+    if len(stripped) > MOST_CHARACTERS:
+        raise CheckError(
+            "must be at most %(most)s characters long, not %(length)s",
+            most=MOST_CHARACTERS,
+            length=f"{len(stripped):,}",
+        )
+    if not stripped.isprintable():
+        raise CheckError("must be a text of one line, without control characters")
+    return stripped
+
+
+def secret(value: Any) -> Secret | None:
+    """Accept a key: printable ASCII without blanks, as all that go into headers are.
+
+    No message repeats what was given.
+    """
+    if value is None or isinstance(value, Secret):
+        return value
+    stripped = value.strip() if isinstance(value, str) else ""
+    if not stripped or len(stripped) > MOST_CHARACTERS:
+        raise CheckError(
+            "must be a key of 1 to %(most)s characters", most=MOST_CHARACTERS
+        )
+    if not all("!" <= character <= "~" for character in stripped):
+        raise CheckError(
+            "must be a key of ASCII letters, digits and signs, without blanks"
+        )
+    return Secret(stripped)
 
 
 def optional_text(value: Any) -> str | None:
@@ -74,13 +131,51 @@ def optional_text(value: Any) -> str | None:
     return None if value is None else text(value)
 
 
+def secret_keys(value: Any) -> tuple[str, ...] | None:
+    """Accept secrets to encrypt with, newest first, or ``None``.
+
+    No message repeats what was given.
+    """
+    if value is None:
+        return None
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list | tuple) or not words:
+        raise CheckError("must be a list of texts, or a text with commas")
+    keys = tuple(str(word).strip() for word in words)
+    if any(len(key) < SHORTEST_SECRET for key in keys):
+        raise CheckError(
+            "must be texts of at least %(least)s characters each", least=SHORTEST_SECRET
+        )
+    return keys
+
+
+def url_prefix(value: Any) -> str | None:
+    """Accept a path that begins with a slash and ends without one, or ``None``."""
+    if value is None:
+        return None
+    path = value if isinstance(value, str) else ""
+    if not path.startswith("/") or path.endswith("/") or "//" in path:
+        raise CheckError(
+            "must be a path such as /admin/autotag, not %(value)s", value=shown(value)
+        )
+    return path
+
+
 def folder(value: Any) -> str | None:
     """Accept the path of a folder that exists, or ``None``."""
     if value is None:
         return None
     if not isinstance(value, str | os.PathLike) or not os.path.isdir(value):
-        raise ValueError(f"must be the path of an existing folder, not {value!r:.200}")
+        raise CheckError(
+            "must be the path of an existing folder, not %(value)s",
+            value=shown(value, 200),
+        )
     return os.path.abspath(value)
+
+
+def shown(value: object, most: int = 80) -> str:
+    """Write a value that was refused, as much of it as a message holds."""
+    return f"{value!r:.{most}}"
 
 
 def _number(value: Any) -> float:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import checks
 from .checks import Check
 from .errors import ConfigurationError
-from .settings import PREFIX, Section, checked
+from .settings.fields import PREFIX, Section
+from .settings.resolution import checked
 
 MIB = 2**20
 
@@ -49,6 +50,23 @@ KEYS: Mapping[str, Key] = {
         checks.optional_text,
         "The Celery queue that jobs are sent to. Without it, Celery's default one.",
     ),
+    "AUTOTAG_URL_PREFIX": Key(
+        "/autotag",
+        checks.url_prefix,
+        "Where the settings pages are. ``None`` leaves them out.",
+    ),
+    "AUTOTAG_BASE_TEMPLATE": Key(
+        "autotag/base.html",
+        checks.text,
+        "The template that the settings pages extend; see :doc:`pages`.",
+    ),
+    "AUTOTAG_SECRET_KEYS": Key(
+        None,
+        checks.secret_keys,
+        "Secrets with which stored API keys are encrypted, newest first: a list, or a"
+        " text with commas, each at least 32 random characters. Without it they are"
+        " derived from ``SECRET_KEY``.",
+    ),
     "AUTOTAG_MODEL_DIR": Key(
         None,
         checks.folder,
@@ -82,6 +100,9 @@ class Config:
     runner: str
     celery_broker_url: str | None
     celery_queue: str | None
+    url_prefix: str | None
+    base_template: str
+    secret_keys: tuple[str, ...] | None = field(repr=False)
     model_dir: str | None
     max_image_bytes: int
     timeout: int

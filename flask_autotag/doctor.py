@@ -17,7 +17,9 @@ from .errors import ModelError, TaggingError
 from .jobs.loading import load_asset
 from .jobs.report import report
 from .providers import model_file
-from .providers.registry import PROVIDERS
+from .providers.registry import enabled_here, providers
+from .providers.tensorflow import TensorFlowProvider
+from .settings.stored import SYSTEM
 from .state import State
 from .tagging import question
 
@@ -220,13 +222,14 @@ def _try_loader(app: Flask, state: State, asset: AssetRef) -> Finding:
 
 
 def _check_model(_app: Flask, state: State) -> Iterator[Finding]:
-    for provider in PROVIDERS:
-        settings = state.settings[provider.section.name]
-        if not settings["enabled"]:
+    settings = state.settings_for(SYSTEM)
+    for provider in providers():
+        if not settings[provider.name]["enabled"]:
             yield Finding(OK, "provider", f"{provider.name} is turned off.")
-            continue
+    if TensorFlowProvider in enabled_here(settings):
+        model = settings[TensorFlowProvider.name]["model"]
         try:
-            found = model_file.find(settings["model"], state.config.model_dir)
+            found = model_file.find(model, state.config.model_dir)
             found.check()
         except ModelError as error:
             yield Finding(
@@ -239,7 +242,7 @@ def _check_model(_app: Flask, state: State) -> Iterator[Finding]:
             yield Finding(
                 OK,
                 "provider",
-                f"{provider.name}: {found.name} {found.version}, its checksum is"
+                f"tensorflow: {found.name} {found.version}, its checksum is"
                 " right; it needs no key.",
             )
 
@@ -252,7 +255,9 @@ def _check_child(_app: Flask, state: State) -> Iterator[Finding]:
     begun = time.perf_counter()
     try:
         state.pool.classify(
-            question(file.getvalue(), state.settings, state.config.model_dir)
+            question(
+                file.getvalue(), state.settings_for(SYSTEM), state.config.model_dir
+            )
         )
     except TaggingError as error:
         yield Finding(

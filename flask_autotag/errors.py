@@ -6,6 +6,8 @@
     ├── ConfigurationError    the host's set-up; raised by init_app
     ├── AssetError            an asset that cannot be named
     ├── TransactionError      a call that needs the host to commit first
+    ├── SettingsError         values of settings that are not accepted
+    ├── StaleSettings         somebody else has saved them meanwhile
     └── TaggingError          why one image was not tagged; has a ``code``
         ├── TaggingOff        nothing is wrong: it is turned off
         ├── LoaderError       the host's code that finds the image failed
@@ -27,6 +29,7 @@ pages, so it never holds a secret or a stack trace.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -44,6 +47,31 @@ class AssetError(AutoTagError):
 
 class TransactionError(AutoTagError):
     """The host has uncommitted writes where the call needs them committed."""
+
+
+class SettingsError(AutoTagError):
+    """Values of settings were not accepted; nothing was saved.
+
+    :param errors: section and field → the end of a sentence that begins with them.
+    """
+
+    def __init__(self, errors: Mapping[tuple[str, str], ValueError]) -> None:
+        sentences = (
+            f"{'.'.join(filter(None, path))} {error}." for path, error in errors.items()
+        )
+        super().__init__(" ".join(sentences))
+        self.errors = errors
+
+
+class StaleSettings(AutoTagError):
+    """Somebody else has saved the settings since they were read.
+
+    :param who: the user, if the host said so.
+    """
+
+    def __init__(self, who: str | None) -> None:
+        super().__init__(f"{who or 'Somebody'} has saved these settings meanwhile.")
+        self.who = who
 
 
 class TaggingError(AutoTagError):

@@ -31,10 +31,10 @@ from .jobs import outbox, queue
 from .jobs.loading import load_asset
 from .jobs.runners import make_runner
 from .models import Models, create_models, models_of
-from .providers.registry import PROVIDERS, sections
+from .providers.registry import sections
 from .query import AppliedTag, TagCount
 from .sandbox.pool import Pool
-from .settings import Settings, read_settings
+from .settings.resolution import check_choices, read_config_layer
 from .signals import image_uploaded
 from .sources import read
 from .state import Hooks, ImageLoader, State, Watch
@@ -294,11 +294,12 @@ class AutoTag:
         all_sections = sections()
         refuse_unknown(app.config, all_sections)
         config = read_config(app.config)
-        settings = read_settings(all_sections, app.config)
-        _check_providers(settings, config.model_dir)
+        config_layer = read_config_layer(all_sections, app.config)
+        check_choices(all_sections, config_layer, config.model_dir)
         return State(
             config=config,
-            settings=settings,
+            sections=all_sections,
+            config_layer=config_layer,
             database=_make_database(app, db, models),
             hooks=self._hooks,
             pool=Pool(_CHILDREN, config.timeout, config.memory_limit),
@@ -376,11 +377,6 @@ def _metadata(db: Any) -> MetaData:
             " AutoTag(models=create_models(Base.metadata))."
         )
     return metadata
-
-
-def _check_providers(settings: Settings, model_dir: str | None) -> None:
-    for provider in PROVIDERS:
-        provider.check(settings[provider.section.name], model_dir)
 
 
 def _mapper(model: type[Any]) -> Mapper[Any]:

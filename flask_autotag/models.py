@@ -41,6 +41,8 @@ NAME_LENGTH = 100
 KEY_LENGTH = 3 * NAME_LENGTH
 PROVIDER_LENGTH = 64
 MODEL_LENGTH = 128
+FIELD_LENGTH = 64
+USER_LENGTH = 100
 
 #: Bytes of an upload in one row: what a BLOB of MySQL and MariaDB holds.
 UPLOAD_PART_BYTES = 2**16 - 1
@@ -167,6 +169,10 @@ class JobMixin(TableMixin):
     end of the lease while running, ``NULL`` when it has ended. ``dedupe_key`` is
     ``NULL`` then too, so that a unique key keeps one *live* job for each content.
     ``priority`` is 0 for a fresh upload and 1 for bulk work, which waits for those.
+
+    A job of the kind ``"rules"`` has no asset of its own: it applies new settings to
+    the stored predictions of all assets of its instance, one after the other.
+    ``done_to`` is the key of the last asset that it has done.
     """
 
     __tablename__ = "autotag_job"
@@ -175,6 +181,8 @@ class JobMixin(TableMixin):
     instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH))
     asset_type: Mapped[str] = mapped_column(String(TYPE_LENGTH))
     asset_id: Mapped[str] = mapped_column(String(ID_LENGTH))
+    kind: Mapped[str] = mapped_column(String(10), default="tag")
+    done_to: Mapped[int | None] = mapped_column(BigKey)
     path: Mapped[str | None] = mapped_column(Text)
     dedupe_key: Mapped[str | None] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(12))
@@ -216,6 +224,46 @@ class UploadMixin(TableMixin):
     data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class SettingMixin(TableMixin):
+    """One value that an administrator set.
+
+    ``instance`` is ``""`` for the system. ``value`` is JSON, or the encrypted text of
+    a secret. A row without a ``name`` counts the changes of its instance, and is what
+    those who make them wait for.
+    """
+
+    __tablename__ = "autotag_setting"
+
+    instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH), primary_key=True)
+    section: Mapped[str] = mapped_column(String(PROVIDER_LENGTH), primary_key=True)
+    name: Mapped[str] = mapped_column(String(FIELD_LENGTH), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
+class SettingChangeMixin(TableMixin):
+    """Who changed which setting, when, from what to what.
+
+    The values are JSON, ``NULL`` for an inherited one; of a secret they only say
+    whether there is one.
+    """
+
+    __tablename__ = "autotag_setting_change"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH))
+    section: Mapped[str] = mapped_column(String(PROVIDER_LENGTH))
+    name: Mapped[str] = mapped_column(String(FIELD_LENGTH))
+    old: Mapped[str | None] = mapped_column(Text)
+    new: Mapped[str | None] = mapped_column(Text)
+    changed_by: Mapped[str | None] = mapped_column(String(USER_LENGTH))
+    changed_at: Mapped[datetime] = mapped_column(DateTime)
+
+    @classmethod
+    def table_items(cls) -> tuple[SchemaItem, ...]:
+        """Find the latest changes of an instance."""
+        return (Index("ix_autotag_setting_change", "instance", "id"),)
+
+
 @dataclass(frozen=True)
 class Models:
     """The mapped classes of one metadata."""
@@ -226,6 +274,8 @@ class Models:
     prediction: type[PredictionMixin]
     job: type[JobMixin]
     upload: type[UploadMixin]
+    setting: type[SettingMixin]
+    setting_change: type[SettingChangeMixin]
 
     @property
     def metadata(self) -> MetaData:
@@ -245,6 +295,8 @@ _MIXINS: dict[str, type[TableMixin]] = {
     "prediction": PredictionMixin,
     "job": JobMixin,
     "upload": UploadMixin,
+    "setting": SettingMixin,
+    "setting_change": SettingChangeMixin,
 }
 
 #: Referring column → referred table; what refers goes when the other goes.
@@ -313,7 +365,7 @@ def _make_class(
     name: str, mixin: type[TableMixin], base: type[Any], schema: str | None
 ) -> type[Any]:
     return type(
-        f"Autotag{name.capitalize()}",
+        f"Autotag{name.title().replace('_', '')}",
         (mixin, base),
         {"__autotag_schema__": schema, "__module__": __name__},
     )

@@ -6,11 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from flask import current_app
+
 from .assets import AssetRef, ImageSource
 from .config import Config
 from .database import Database
 from .sandbox.pool import Pool
-from .settings import Settings
+from .settings.fields import Layer, Section
+from .settings.resolution import Settings
+from .settings.sealing import sealer_for
+from .settings.stored import StoredSettings
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -72,12 +77,25 @@ class State:
     """What belongs to one application. It does not refer to the application."""
 
     config: Config
-    settings: Settings
+    sections: Sequence[Section]
+    config_layer: Layer
     database: Database
     hooks: Hooks
     pool: Pool
     runner: Runner
 
+    def stored_settings(self) -> StoredSettings:
+        """Give what reads and writes settings, inside the application's context."""
+        sealer = sealer_for(self.config.secret_keys, current_app.config)
+        return StoredSettings(
+            self.database.models, self.sections, self.config_layer, sealer
+        )
+
     def settings_for(self, instance: str) -> Settings:
-        """Find the settings that hold for an instance now."""
-        return self.settings
+        """Find the settings that hold now, inside the application's context.
+
+        :param instance: or :data:`.SYSTEM`.
+        """
+        return self.database.transact(
+            lambda session: self.stored_settings().settings(session, instance)
+        )

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from .assets import AssetRef
 from .database import insert_or_ignore, insert_or_update
 from .models import Models
-from .settings import Settings
+from .settings.resolution import Settings
 from .tagging import Choice, Classified, choose
 
 APPLIED, SUGGESTED, REJECTED = "applied", "suggested", "rejected"
@@ -59,11 +59,7 @@ def store(session: Session, models: Models, entries: Iterable[Entry]) -> None:
     rows = _store_assets(session, models.asset.__table__, chosen, now)
     by_row = {rows[entry.name]: entry for entry in chosen}
     _store_predictions(session, models.prediction.__table__, by_row, now)
-    choices = _choose(session, models, by_row)
-    tag_ids = _ensure_tags(session, models.tag.__table__, by_row, choices)
-    _replace_assignments(
-        session, models.assignment.__table__, by_row, choices, tag_ids, now
-    )
+    assign(session, models, by_row, decide(session, models, by_row), now)
 
 
 def _store_assets(
@@ -126,10 +122,10 @@ def _store_predictions(
         session.execute(insert(table), rows)
 
 
-def _choose(
+def decide(
     session: Session, models: Models, by_row: Mapping[int, Entry]
 ) -> dict[int, list[Choice]]:
-    """Apply the rules to each asset, by its row."""
+    """Apply the rules to each asset, by its row, minding what people decided."""
     decisions = _decisions(session, models, by_row)
     return {
         asset_id: choose(
@@ -142,6 +138,20 @@ def _choose(
         )
         for asset_id, entry in by_row.items()
     }
+
+
+def assign(
+    session: Session,
+    models: Models,
+    by_row: Mapping[int, Entry],
+    choices: Mapping[int, Sequence[Choice]],
+    now: datetime,
+) -> None:
+    """Put *choices* in the place of the tags that providers applied earlier."""
+    tag_ids = _ensure_tags(session, models.tag.__table__, by_row, choices)
+    _replace_assignments(
+        session, models.assignment.__table__, by_row, choices, tag_ids, now
+    )
 
 
 def _decisions(

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from .errors import TaggingOff
 from .providers.base import Label, Prediction
-from .providers.registry import enabled
+from .providers.registry import enabled_here
 from .sandbox.pool import Pool, Question
-from .settings import Settings
+from .settings.resolution import Settings
 from .vocabulary import tag_name
 
 
@@ -43,7 +43,7 @@ def question(data: bytes, settings: Settings, model_dir: str | None) -> Question
 
     :raises TaggingOff: if there is nobody to ask.
     """
-    providers = enabled(settings)
+    providers = enabled_here(settings)
     if not settings.enabled or not providers:
         raise TaggingOff("Auto tagging is turned off.")
     return Question(data, providers, settings, model_dir)

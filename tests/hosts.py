@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,10 @@ from PIL import Image
 from sqlalchemy import String, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from flask_autotag import AutoTag, Models, image_tagged, tagging_failed
+from flask_autotag import AssetRef, AutoTag, Models, image_tagged, tagging_failed
+from flask_autotag.providers.base import Label, Prediction
+from flask_autotag.store import Entry, store
+from flask_autotag.tagging import Classified
 
 EXAMPLES = Path(__file__).parent.parent / "example_app" / "photos"
 ESPRESSO = EXAMPLES / "espresso.jpg"
@@ -106,6 +109,29 @@ def close(app: Flask, *dbs: SQLAlchemy) -> None:
             db.session.remove()
             for engine in db.engines.values():
                 engine.dispose()
+
+
+def store_labels(
+    host: Host,
+    asset: AssetRef,
+    labels: Sequence[tuple[str, float]],
+    instance: str = "default",
+    provider: str = "tensorflow",
+) -> None:
+    """Store a prediction of the names with their confidences, and its tags."""
+    state = host.autotag.state_of(host.app)
+    made = tuple(
+        Label(f"n{number:08}", name, confidence)
+        for number, (name, confidence) in enumerate(labels)
+    )
+    entry = Entry(
+        asset,
+        instance,
+        Classified("0" * 64, [Prediction(provider, "model 1", made)]),
+        state.settings_for(instance),
+    )
+    with state.database.begin() as session:
+        store(session, host.models, [entry])
 
 
 def jpeg(color: str = "red", size: tuple[int, int] = (64, 48)) -> bytes:

@@ -15,6 +15,9 @@ def test_without_keys_the_defaults_hold() -> None:
         runner="thread",
         celery_broker_url=None,
         celery_queue=None,
+        url_prefix="/autotag",
+        base_template="autotag/base.html",
+        secret_keys=None,
         model_dir=None,
         max_image_bytes=25 * 2**20,
         timeout=30,
@@ -29,6 +32,9 @@ def test_keys_are_read_and_texts_from_the_environment_understood(
         {
             "AUTOTAG_RUNNER": "none",
             "AUTOTAG_CELERY_QUEUE": "pictures",
+            "AUTOTAG_URL_PREFIX": "/admin/tags",
+            "AUTOTAG_BASE_TEMPLATE": "frame.html",
+            "AUTOTAG_SECRET_KEYS": "a" * 32 + ", " + "b" * 40,
             "AUTOTAG_MODEL_DIR": str(tmp_path),
             "AUTOTAG_MAX_IMAGE_BYTES": "1000",
             "AUTOTAG_TIMEOUT": "5",
@@ -40,6 +46,9 @@ def test_keys_are_read_and_texts_from_the_environment_understood(
         runner="none",
         celery_broker_url=None,
         celery_queue="pictures",
+        url_prefix="/admin/tags",
+        base_template="frame.html",
+        secret_keys=("a" * 32, "b" * 40),
         model_dir=str(tmp_path),
         max_image_bytes=1000,
         timeout=5,
@@ -67,6 +76,21 @@ def test_keys_are_read_and_texts_from_the_environment_understood(
             0,
             "AUTOTAG_MAX_IMAGE_BYTES must be a whole number from 1 to 1073741824,"
             " not 0.",
+        ),
+        (
+            "AUTOTAG_URL_PREFIX",
+            "autotag/",
+            "AUTOTAG_URL_PREFIX must be a path such as /admin/autotag, not 'autotag/'.",
+        ),
+        (
+            "AUTOTAG_SECRET_KEYS",
+            ["short"],
+            "AUTOTAG_SECRET_KEYS must be texts of at least 32 characters each.",
+        ),
+        (
+            "AUTOTAG_SECRET_KEYS",
+            7,
+            "AUTOTAG_SECRET_KEYS must be a list of texts, or a text with commas.",
         ),
         (
             "AUTOTAG_TIMEOUT",
@@ -126,3 +150,7 @@ def test_a_key_that_is_like_none_is_refused_too() -> None:
 def test_all_known_keys_and_those_of_others_are_let_through() -> None:
     known = [key for section in sections() for key in section.config_keys()]
     refuse_unknown(dict.fromkeys([*KEYS, *known, "AUTOTAGGER", "DEBUG"]), sections())
+
+
+def test_no_secret_is_shown() -> None:
+    assert "a" * 32 not in repr(read_config({"AUTOTAG_SECRET_KEYS": ["a" * 32]}))

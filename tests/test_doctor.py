@@ -138,7 +138,10 @@ def test_a_damaged_model(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_tagging_is_off(sqlite_url: str) -> None:
     with make_host(sqlite_url, AUTOTAG_TENSORFLOW_ENABLED=False) as host:
         found = diagnose(host)
-    assert found["provider"].message == "tensorflow is turned off."
+        state = host.autotag.state_of(host.app)
+        with host.app.app_context():
+            told = [each.message for each in examine(host.app, state)]
+    assert "tensorflow is turned off." in told
     assert found["child process"].message == "Auto tagging is turned off."
 
 

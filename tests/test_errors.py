@@ -72,6 +72,8 @@ def test_the_errors_form_the_documented_tree() -> None:
         "ConfigurationError": "AutoTagError",
         "AssetError": "AutoTagError",
         "TransactionError": "AutoTagError",
+        "SettingsError": "AutoTagError",
+        "StaleSettings": "AutoTagError",
         "TaggingError": "AutoTagError",
         "TaggingOff": "TaggingError",
         "LoaderError": "TaggingError",

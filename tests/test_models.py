@@ -34,6 +34,8 @@ TABLES = {
     "autotag_assignment",
     "autotag_job",
     "autotag_prediction",
+    "autotag_setting",
+    "autotag_setting_change",
     "autotag_tag",
     "autotag_upload",
 }

@@ -11,36 +11,15 @@ from sqlalchemy import Select, String, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flask_autotag import AssetError, AssetRef, TagCount
-from flask_autotag.providers.base import Label, Prediction
-from flask_autotag.providers.registry import sections
-from flask_autotag.settings import read_settings
-from flask_autotag.store import Entry, store
-from flask_autotag.tagging import Classified
 
-from .hosts import Host, make_host
+from .hosts import Host, make_host, store_labels
 
 
 def tag(host: Host, asset: object, *names: str, instance: str = "default") -> None:
     """Store a prediction that is sure of each name."""
-    labels = tuple(
-        Label(f"n{number:08}", name, 0.9 - number / 100)
-        for number, name in enumerate(names)
-    )
-    state = host.autotag.state_of(host.app)
     ref = asset if isinstance(asset, AssetRef) else AssetRef("photo", str(asset.id))
-    with state.database.begin() as session:
-        store(
-            session,
-            host.models,
-            [
-                Entry(
-                    ref,
-                    instance,
-                    Classified("0" * 64, [Prediction("tensorflow", "model 1", labels)]),
-                    read_settings(sections(), {}),
-                )
-            ],
-        )
+    labels = [(name, 0.9 - number / 100) for number, name in enumerate(names)]
+    store_labels(host, ref, labels, instance)
     # On MariaDB a transaction goes on seeing what it saw first.
     host.db.session.rollback()
 

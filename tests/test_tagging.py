@@ -10,7 +10,7 @@ from flask_autotag import TaggingOff
 from flask_autotag.providers.base import Label, Prediction
 from flask_autotag.providers.registry import sections
 from flask_autotag.sandbox.pool import Question
-from flask_autotag.settings import Settings, read_settings
+from flask_autotag.settings.resolution import Settings, read_settings
 from flask_autotag.tagging import Choice, choose, classify
 from flask_autotag.vocabulary import tag_name
 

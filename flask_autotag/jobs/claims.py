@@ -130,6 +130,8 @@ def _take(
             failures=row.failures,
             crashes=row.crashes,
             token=token,
+            kind=row.kind,
+            done_to=row.done_to,
         )
         for row in rows
     ]

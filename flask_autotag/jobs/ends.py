@@ -40,6 +40,23 @@ def cancel(database: Database, job: Job, error: TaggingError) -> None:
     )
 
 
+def proceed(
+    session: Session, models: Models, job: Job, done_to: int, lease: float
+) -> bool:
+    """Note how far a long job is, in the transaction that got it there.
+
+    It is not to blame for what went wrong before.
+
+    :param lease: seconds for which it is prolonged.
+    :return: ``False`` if it is no longer this worker's: roll back.
+    """
+    table = models.job.__table__
+    now = database_now(session.get_bind().dialect.name)
+    ours = update(table).where(*are_ours(table, [job]))
+    values = {"done_to": done_to, "run_at": now + lease, "failures": 0, "crashes": 0}
+    return rows_changed(session, ours.values(**values)) == 1
+
+
 def fail(database: Database, job: Job, error: TaggingError) -> str | None:
     """Try the job again later, or end it where that cannot help.
 

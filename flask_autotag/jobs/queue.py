@@ -19,9 +19,10 @@ import uuid
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select, update
+from sqlalchemy.orm import Session
 
 from ..assets import AssetRef
-from ..database import Database, database_now, insert_or_ignore
+from ..database import Database, database_now, insert_or_ignore, lock_writers
 from ..models import UPLOAD_PART_BYTES, Models
 from ..sources import Captured
 
@@ -29,6 +30,11 @@ QUEUED, RUNNING = "queued", "running"
 DONE, FAILED = "done", "failed"
 QUARANTINED, CANCELLED = "quarantined", "cancelled"
 ENDS = (DONE, FAILED, QUARANTINED, CANCELLED)
+
+#: Kinds: to tag one asset, or to apply new settings to all of an instance.
+TAG, RULES = "tag", "rules"
+#: Names what a job of the kind RULES is about, where others name an asset.
+_RULES_TYPE = "autotag_rules"
 
 #: Priorities: bulk work is claimed when no fresh upload is due.
 FRESH, BULK = 0, 1
@@ -45,6 +51,8 @@ class Job:
     failures: int
     crashes: int
     token: str
+    kind: str = TAG
+    done_to: int | None = None
 
 
 def enqueue(
@@ -70,6 +78,39 @@ def enqueue(
     return _write(connection, models, asset, instance, image, priority)
 
 
+def enqueue_rules(session: Session, models: Models, instance: str) -> int:
+    """Write the job that applies an instance's settings to its existing images.
+
+    If there is a live one, it begins again: its worker loses it.
+
+    :return: its id.
+    """
+    table = models.job.__table__
+    dialect = session.get_bind().dialect.name
+    now = database_now(dialect)
+    asset = AssetRef(_RULES_TYPE, instance)
+    key = _dedupe_key(asset, instance, Captured(content=RULES))
+    afresh = {"state": QUEUED, "lease_token": None, "done_to": None, "run_at": now}
+    lock_writers(session, table)
+    session.execute(update(table).where(table.c.dedupe_key == key).values(**afresh))
+    session.execute(
+        insert_or_ignore(table, dialect, ["dedupe_key"]).values(
+            instance=instance,
+            asset_type=asset.type,
+            asset_id=asset.id,
+            kind=RULES,
+            dedupe_key=key,
+            priority=BULK,
+            created_at=now,
+            claims=0,
+            failures=0,
+            crashes=0,
+            **afresh,
+        )
+    )
+    return _live_job(session.connection(), models, key, BULK)
+
+
 def _write(
     connection: Connection,
     models: Models,
@@ -86,6 +127,7 @@ def _write(
         instance=instance,
         asset_type=asset.type,
         asset_id=asset.id,
+        kind=TAG,
         path=image.path,
         dedupe_key=key,
         state=QUEUED,

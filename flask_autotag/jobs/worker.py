@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
@@ -16,16 +19,17 @@ from sqlalchemy.orm import Session
 
 from ..database import may_pass
 from ..errors import TaggingError, TaggingOff, TryLater
-from ..query import tags_for
 from ..sandbox.pool import Interrupted, Question
-from ..signals import image_tagged, send_safely, tagging_failed
+from ..settings.resolution import Settings
+from ..signals import send_safely, tagging_failed
 from ..state import State
 from ..store import Entry, store
 from ..tagging import classified, question
-from . import claims, ends
+from . import claims, ends, rules
+from .announce import announce
 from .leases import Batch, Leases
 from .loading import load
-from .queue import DONE, QUEUED, Job
+from .queue import DONE, QUEUED, RULES, RUNNING, Job
 from .tally import Tally
 
 if TYPE_CHECKING:
@@ -37,6 +41,8 @@ logger = logging.getLogger(__name__)
 #: PostgreSQL: 32 are tagged a tenth faster than 16; the gain of more is small, and
 #: all of a batch are done again should their worker be killed.
 BATCH = 32
+#: Seconds after which a long job is handed back, so that fresh uploads come first.
+TURN = 5.0
 #: Seconds that a lease which nobody renews lasts beyond the time of the image: for
 #: loading it, starting a child and writing the tags.
 LEASE_MARGIN = 30.0
@@ -100,14 +106,37 @@ class Worker:
             jobs = claims.claim_one(
                 self._state.database, job_id, self._owner, self._lease
             )
-        return bool(self._work_on(jobs))
+        return bool(self._work_on(jobs, patience=math.inf))
 
-    def _work_on(self, jobs: Sequence[Job]) -> int:
+    def _work_on(self, jobs: Sequence[Job], patience: float = TURN) -> int:
         if jobs:
             with self._leases.hold(jobs) as batch:
+                self._apply_rules(batch, patience)
                 self._finish(batch, self._classify(batch))
                 self._hand_back(batch)
         return len(jobs)
+
+    def _apply_rules(self, batch: Batch, patience: float) -> None:
+        """Apply new settings to existing images; what is left over is handed back.
+
+        :param patience: seconds after which other jobs get their turn.
+        """
+        end = time.monotonic() + patience
+        for job in batch.jobs:
+            if job.kind != RULES:
+                continue
+            with self._failing(batch, job), self._app.app_context():
+                now: str | None = RUNNING
+                while now == RUNNING and self._may_go_on(batch, job, end):
+                    job, now = rules.step(self._app, self._state, job, self._lease)
+                if now != RUNNING:
+                    batch.drop([job])
+                if now == DONE:
+                    self._tally.add(DONE)
+
+    def _may_go_on(self, batch: Batch, job: Job, end: float) -> bool:
+        late = time.monotonic() > end
+        return not (late or self._stop.is_set()) and batch.is_ours(job)
 
     def _classify(self, batch: Batch) -> list[tuple[Job, Entry]]:
         """Read and classify the images; no transaction is open while that lasts."""
@@ -133,21 +162,28 @@ class Worker:
         self, batch: Batch, asked: deque[tuple[Job, Question]]
     ) -> Iterator[Question]:
         """Load the images one by one, as the child gets to them."""
+        known: dict[str, Settings] = {}
         for job in batch.jobs:
             if self._stop.is_set() or batch.interrupted:
                 return
-            if not batch.is_ours(job):
+            if job.kind == RULES or not batch.is_ours(job):
                 continue
             with self._failing(batch, job):
-                asked.append((job, self._question(job)))
+                asked.append((job, self._question(job, known)))
             if batch.is_ours(job):
                 yield asked[-1][1]
 
-    def _question(self, job: Job) -> Question:
+    def _question(self, job: Job, known: dict[str, Settings]) -> Question:
+        """Load the image and find who is to classify it.
+
+        :param known: the settings of the instances of this batch: they are read once
+            for it, after it was claimed.
+        """
         with self._app.app_context():
-            settings = self._state.settings_for(job.instance)
+            if job.instance not in known:
+                known[job.instance] = self._state.settings_for(job.instance)
             data = load(self._state, job)
-        return question(data, settings, self._state.config.model_dir)
+        return question(data, known[job.instance], self._state.config.model_dir)
 
     @contextlib.contextmanager
     def _failing(self, batch: Batch, job: Job) -> Iterator[None]:
@@ -204,27 +240,31 @@ class Worker:
             if not ends.finish(session, models, [job for job, _ in pairs]):
                 session.rollback()
                 return False
-            store(session, models, [entry for _, entry in pairs])
+            store(session, models, self._by_present_rules(session, pairs))
             return True
 
         return self._state.database.transact(work)
 
+    def _by_present_rules(
+        self, session: Session, pairs: Sequence[tuple[Job, Entry]]
+    ) -> list[Entry]:
+        """Take the settings that hold now, for they may have changed meanwhile.
+
+        Who changed them and had them applied to the existing images could not know
+        of these.
+        """
+        stored = self._state.stored_settings()
+        now = {
+            instance: stored.settings(session, instance)
+            for instance in {entry.instance for _, entry in pairs}
+        }
+        return [replace(entry, settings=now[entry.instance]) for _, entry in pairs]
+
     def _tell(self, batch: Batch, pairs: Sequence[tuple[Job, Entry]]) -> None:
         batch.drop([job for job, _ in pairs])
         self._tally.add(DONE, len(pairs))
-        if not image_tagged.has_receivers_for(self._app):
-            return
-        database = self._state.database
-        for job, _ in pairs:
-            with database.begin() as session:
-                tags = tags_for(session, database.models, job.asset, job.instance)
-            send_safely(
-                image_tagged,
-                self._app,
-                asset=job.asset,
-                instance=job.instance,
-                tags=tags,
-            )
+        assets = [(job.asset, job.instance) for job, _ in pairs]
+        announce(self._app, self._state, assets)
 
     def _fail(self, batch: Batch, job: Job, error: TaggingError) -> None:
         if not batch.is_ours(job):
@@ -249,6 +289,8 @@ class Worker:
             logger.info("%s will be tried again: %s", job.asset, error)
             return
         logger.warning("%s was not tagged: %s", job.asset, error)
+        if job.kind == RULES:
+            return
         send_safely(
             tagging_failed,
             self._app,

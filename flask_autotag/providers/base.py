@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..settings import Section
+from ..settings.fields import Section
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,27 +48,25 @@ class Prediction:
     labels: tuple[Label, ...]
 
 
-class LocalProvider(ABC):
-    """A provider that classifies on this machine, in a child process.
-
-    An instance lives in the child, as long as that does. It gets pixels and gives
-    labels; it has neither the database nor any key.
+class Provider(ABC):
+    """What has labels for an image.
 
     :cvar name: lower case, as in keys and stored with every tag.
-    :cvar section: its settings; ``enabled`` and ``confidence_threshold`` are among
-        them.
+    :cvar section: its settings, of the same name; ``enabled`` and
+        ``confidence_threshold`` are among them. Pages, storage and the command line
+        are made from it.
     """
 
     name: ClassVar[str]
     section: ClassVar[Section]
 
-    @classmethod
-    @abstractmethod
-    def check(cls, settings: Mapping[str, Any], model_dir: str | None) -> None:
-        """Check settings together, where checks of each field alone do not do.
 
-        :raises ConfigurationError: with the key's name and the fix.
-        """
+class LocalProvider(Provider):
+    """A provider that classifies on this machine, in a child process.
+
+    An instance lives in the child, as long as that does. It gets pixels and gives
+    labels; it has neither the database nor any key.
+    """
 
     @classmethod
     @abstractmethod

@@ -1,32 +1,105 @@
-"""Which providers there are, by name."""
+"""Which providers there are: those of the package, and those of others."""
 
 from __future__ import annotations
 
-from ..settings import GENERAL, Section, Settings
-from .base import LocalProvider
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from ..errors import ConfigurationError
+from ..settings.fields import GENERAL, Section
+from ..settings.resolution import Settings
+from .azure_vision import AzureVisionProvider
+from .base import LocalProvider, Provider
+from .google_vision import GoogleVisionProvider
 from .tensorflow import TensorFlowProvider
 
-PROVIDERS: tuple[type[LocalProvider], ...] = (TensorFlowProvider,)
+#: In which packages announce their providers.
+GROUP = "flask_autotag.providers"
+
+BUNDLED: tuple[type[Provider], ...] = (
+    TensorFlowProvider,
+    GoogleVisionProvider,
+    AzureVisionProvider,
+)
+
+
+@cache
+def providers() -> tuple[type[Provider], ...]:
+    """Give all providers; what is installed does not change while a process runs.
+
+    :raises ConfigurationError: if one that a package announces cannot be used.
+    """
+    found = list(BUNDLED)
+    for entry in entry_points(group=GROUP):
+        provider = _load(entry)
+        if any(provider.name == other.name for other in found):
+            raise ConfigurationError(
+                f"The provider {entry.value} has the name {provider.name!r} of"
+                " another one."
+            )
+        found.append(provider)
+    return tuple(found)
 
 
 def sections() -> tuple[Section, ...]:
     """All sections of settings, the general one first."""
-    return (GENERAL, *(provider.section for provider in PROVIDERS))
+    return (GENERAL, *(provider.section for provider in providers()))
 
 
-def enabled(settings: Settings) -> list[type[LocalProvider]]:
+def enabled(settings: Settings) -> list[type[Provider]]:
     """Give the providers that are turned on."""
-    return [
-        provider for provider in PROVIDERS if settings[provider.section.name]["enabled"]
-    ]
+    return [provider for provider in providers() if is_enabled(settings, provider.name)]
+
+
+def enabled_here(settings: Settings) -> list[type[LocalProvider]]:
+    """Give those of them that classify on this machine."""
+    return [one for one in enabled(settings) if issubclass(one, LocalProvider)]
+
+
+def is_enabled(settings: Settings, provider: str) -> bool:
+    """Whether a provider is there and turned on."""
+    return bool(settings.values.get(provider, {}).get("enabled"))
 
 
 def find(name: str) -> type[LocalProvider]:
-    """Give the provider of that name.
+    """Give the local provider of that name.
 
     :raises LookupError: if there is none.
     """
-    for provider in PROVIDERS:
-        if provider.name == name:
-            return provider
+    # Without a search for the packages of others, which would delay each child.
+    for found in (BUNDLED, providers):
+        for provider in found() if callable(found) else found:
+            if provider.name == name and issubclass(provider, LocalProvider):
+                return provider
     raise LookupError(f"There is no provider {name!r}.")
+
+
+def _load(entry: EntryPoint) -> type[Provider]:
+    try:
+        provider = entry.load()
+    except Exception as error:
+        raise ConfigurationError(
+            f"The provider {entry.value} cannot be imported"
+            f" ({type(error).__name__}): mend or remove its package."
+        ) from error
+    if not (isinstance(provider, type) and issubclass(provider, Provider)):
+        raise ConfigurationError(
+            f"The entry point {entry.value} is no subclass of Provider."
+        )
+    fault = _fault(provider)
+    if fault is not None:
+        raise ConfigurationError(f"The provider {entry.value} {fault}.")
+    return provider
+
+
+def _fault(provider: type[Provider]) -> str | None:
+    """Say what is wrong with what a provider declares."""
+    name, section = (getattr(provider, one, None) for one in ("name", "section"))
+    if not isinstance(name, str) or not name.isidentifier() or name.lower() != name:
+        return "needs a name of lower-case letters, digits and underscores"
+    if not isinstance(section, Section) or section.name != name:
+        return "needs a section of its own name"
+    needed = {"enabled", "confidence_threshold"}
+    if not needed <= {field.name for field in section.fields}:
+        return "needs the fields 'enabled' and 'confidence_threshold'"
+    return None

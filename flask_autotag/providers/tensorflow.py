@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .. import checks
-from ..errors import ConfigurationError, ModelError
-from ..settings import Field, Section
+from ..errors import ModelError
+from ..settings.fields import Field, Input, Section
 from . import model_file
 from .base import LEAST_CONFIDENCE, Label, LocalProvider, surest
 
@@ -42,6 +42,7 @@ class TensorFlowProvider(LocalProvider):
                 checks.boolean,
                 "Enable TensorFlow image auto tagging",
                 "Classifies on this machine; no image leaves it.",
+                Input.SWITCH,
             ),
             Field(
                 "confidence_threshold",
@@ -50,13 +51,17 @@ class TensorFlowProvider(LocalProvider):
                 "Confidence threshold",
                 "From 0 to 1: how sure the model must be of a tag. Lower finds more"
                 " tags and more wrong ones.",
+                Input.FRACTION,
             ),
             Field(
                 "model",
                 DEFAULT_MODEL,
                 checks.text,
                 "Model",
-                "Which network classifies.",
+                "Which network classifies. Further ones are looked for in the folder"
+                " that AUTOTAG_MODEL_DIR names.",
+                Input.CHOICE,
+                choices=model_file.available,
             ),
         ),
     )
@@ -69,20 +74,6 @@ class TensorFlowProvider(LocalProvider):
     ) -> None:
         self._file = model_file.find(model, model_dir)
         self._threads = threads
-
-    @classmethod
-    def check(cls, settings: Mapping[str, Any], model_dir: str | None) -> None:
-        """Refuse a model that is not there.
-
-        :raises ConfigurationError: with the models that are.
-        """
-        names = model_file.available(model_dir)
-        if settings["model"] not in names:
-            raise ConfigurationError(
-                f"AUTOTAG_TENSORFLOW_MODEL must be one of {', '.join(names)}, not"
-                f" {settings['model']!r:.80}. Further models are looked for in"
-                " AUTOTAG_MODEL_DIR."
-            )
 
     @classmethod
     def options(

@@ -17,7 +17,7 @@ from .. import errors
 from ..errors import ClassifierCrashed, ClassifierError, TaggingError
 from ..models import MODEL_LENGTH, NAME_LENGTH
 from ..providers.base import MOST_LABELS, Label, LocalProvider, Prediction
-from ..settings import Settings
+from ..settings.resolution import Settings
 from .process import ChildProcess
 
 #: Images after which a child is replaced, should a decoder leak.

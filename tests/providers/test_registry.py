@@ -1,15 +1,29 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+
 import pytest
 
-from flask_autotag.providers.registry import PROVIDERS, enabled, find, sections
+from flask_autotag import ConfigurationError, checks
+from flask_autotag.providers import registry
+from flask_autotag.providers.base import Provider
+from flask_autotag.providers.registry import (
+    BUNDLED,
+    GROUP,
+    enabled,
+    enabled_here,
+    find,
+    providers,
+    sections,
+)
 from flask_autotag.providers.tensorflow import TensorFlowProvider
-from flask_autotag.settings import GENERAL, read_settings
+from flask_autotag.settings.fields import GENERAL, Field, Section
+from flask_autotag.settings.resolution import read_settings
 
 
 def test_a_provider_is_found_by_its_name() -> None:
-    for provider in PROVIDERS:
-        assert find(provider.name) is provider
+    assert find("tensorflow") is TensorFlowProvider
 
 
 def test_an_unknown_provider_is_not_found() -> None:
@@ -19,14 +33,96 @@ def test_an_unknown_provider_is_not_found() -> None:
 
 
 def test_the_general_section_comes_first_and_each_provider_has_one() -> None:
-    assert sections() == (GENERAL, *(provider.section for provider in PROVIDERS))
-    assert [provider.name for provider in PROVIDERS] == [
-        provider.section.name for provider in PROVIDERS
+    assert sections() == (GENERAL, *(provider.section for provider in providers()))
+    assert [provider.name for provider in providers()] == [
+        provider.section.name for provider in providers()
     ]
 
 
 def test_a_provider_that_is_turned_off_is_not_used() -> None:
     on = read_settings(sections(), {})
     off = read_settings(sections(), {"AUTOTAG_TENSORFLOW_ENABLED": False})
-    assert enabled(on) == [TensorFlowProvider]
-    assert enabled(off) == []
+    assert enabled(on) == enabled_here(on) == [TensorFlowProvider]
+    assert enabled(off) == enabled_here(off) == []
+
+
+def test_a_provider_elsewhere_is_not_asked_here() -> None:
+    on = read_settings(sections(), {"AUTOTAG_GOOGLE_ENABLED": True})
+    assert [provider.name for provider in enabled(on)] == ["tensorflow", "google"]
+    assert enabled_here(on) == [TensorFlowProvider]
+    with pytest.raises(LookupError):
+        find("google")
+
+
+def entry(value: str) -> EntryPoint:
+    return EntryPoint("mine", value, GROUP)
+
+
+@pytest.fixture
+def announce(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Have packages announce providers."""
+
+    def announce(*values: str) -> None:
+        entries = [entry(value) for value in values]
+        monkeypatch.setattr(registry, "entry_points", lambda group: entries)
+        providers.cache_clear()
+
+    yield announce
+    providers.cache_clear()
+
+
+def test_a_provider_of_another_package(announce: Callable[..., None]) -> None:
+    announce(f"{__name__}:Mine")
+    assert providers() == (*BUNDLED, Mine)
+    assert sections()[-1].key(Mine.section.fields[0]) == "AUTOTAG_MINE_ENABLED"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("no_such_package:Mine", "cannot be imported (ModuleNotFoundError)"),
+        (f"{__name__}:entry", "is no subclass of Provider."),
+        (f"{__name__}:Nameless", "needs a name of lower-case letters, digits and"),
+        (f"{__name__}:Misnamed", "needs a section of its own name."),
+        (f"{__name__}:Bare", "needs the fields 'enabled' and 'confidence_threshold'."),
+        (f"{__name__}:Second", "has the name 'tensorflow' of another one."),
+    ],
+)
+def test_a_provider_that_cannot_be_used_is_named_with_its_fault(
+    announce: Callable[..., None], value: str, message: str
+) -> None:
+    announce(value)
+    with pytest.raises(ConfigurationError) as caught:
+        providers()
+    assert value in str(caught.value)
+    assert message in str(caught.value)
+
+
+FIELDS = (
+    Field("enabled", False, checks.boolean, "On", "Help."),
+    Field("confidence_threshold", 0.5, checks.fraction, "Threshold", "Help."),
+)
+
+
+class Mine(Provider):
+    name = "mine"
+    section = Section("mine", "My provider", FIELDS)
+
+
+class Nameless(Provider):
+    name = "My own"
+
+
+class Misnamed(Provider):
+    name = "mine"
+    section = Section("other", "My provider", FIELDS)
+
+
+class Bare(Provider):
+    name = "mine"
+    section = Section("mine", "My provider", FIELDS[:1])
+
+
+class Second(Provider):
+    name = "tensorflow"
+    section = Section("tensorflow", "TensorFlow", FIELDS)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from flask_autotag import ConfigurationError, ModelError
+from flask_autotag import ModelError
 from flask_autotag.images import decode
 from flask_autotag.providers import model_file
 from flask_autotag.providers.base import LEAST_CONFIDENCE, MOST_LABELS, Label
@@ -215,20 +215,6 @@ class TestWrongModels:
 
 
 class TestSettings:
-    def test_a_model_that_is_there_is_accepted(self, tmp_path: Path) -> None:
-        make_model(tmp_path, "mine")
-        TensorFlowProvider.check({"model": DEFAULT_MODEL}, None)
-        TensorFlowProvider.check({"model": "mine"}, str(tmp_path))
-
-    @pytest.mark.parametrize("model", ["mine", "../x", ""])
-    def test_a_model_that_is_not_there_is_refused(self, model: str) -> None:
-        with pytest.raises(ConfigurationError) as caught:
-            TensorFlowProvider.check({"model": model}, None)
-        assert str(caught.value) == (
-            f"AUTOTAG_TENSORFLOW_MODEL must be one of {DEFAULT_MODEL}, not {model!r}."
-            " Further models are looked for in AUTOTAG_MODEL_DIR."
-        )
-
     def test_the_options_make_the_provider(self, tmp_path: Path) -> None:
         make_model(tmp_path, "mine")
         options: dict[str, Any] = TensorFlowProvider.options(

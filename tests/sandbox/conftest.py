@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from flask_autotag.providers.base import Prediction
-from flask_autotag.providers.registry import PROVIDERS, sections
+from flask_autotag.providers.registry import enabled_here, sections
 from flask_autotag.sandbox import pool as pool_module
 from flask_autotag.sandbox.pool import Pool, Question
 from flask_autotag.sandbox.process import ChildProcess
-from flask_autotag.settings import read_settings
+from flask_autotag.settings.resolution import read_settings
 
 #: Far more seconds than an image takes, also on a busy machine.
 PATIENCE = 60.0
@@ -68,12 +68,12 @@ def classify(pool: Pool, data: bytes) -> Prediction:
 
 def asked(data: bytes) -> Question:
     """Ask the default providers with the default settings."""
-    return Question(data, PROVIDERS, SETTINGS, None)
+    return Question(data, enabled_here(SETTINGS), SETTINGS, None)
 
 
 def request(**options: Any) -> dict[str, Any]:
     """Make the message that asks a child for the bundled model."""
-    provider = PROVIDERS[0]
+    [provider] = enabled_here(SETTINGS)
     made = provider.options(SETTINGS[provider.section.name], None)
     return {"providers": [{"name": provider.name, "options": {**made, **options}}]}
 

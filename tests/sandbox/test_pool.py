@@ -26,11 +26,11 @@ from flask_autotag import (
     UnreadableImage,
 )
 from flask_autotag.providers.base import MOST_LABELS, Label, Prediction
-from flask_autotag.providers.registry import PROVIDERS
+from flask_autotag.providers.registry import enabled_here
 from flask_autotag.sandbox import pool as pool_module
 from flask_autotag.sandbox import process
 from flask_autotag.sandbox.pool import Pool, Question, _read_answer
-from flask_autotag.settings import Settings
+from flask_autotag.settings.resolution import Settings
 
 from ..hosts import ESPRESSO
 from .conftest import PATIENCE, SETTINGS, Tracked, classify, encode
@@ -107,9 +107,13 @@ class TestClassify:
     def test_a_model_that_is_not_there_any_more(
         self, make_pool: MakePool, tmp_path: Path
     ) -> None:
-        settings = Settings({**SETTINGS.values, "tensorflow": {"model": "gone"}})
+        settings = Settings(
+            {**SETTINGS.values, "tensorflow": {"model": "gone", "enabled": True}}
+        )
         with pytest.raises(ModelError, match=r"^There is no model 'gone'; there are"):
-            make_pool().classify(Question(WHITE, PROVIDERS, settings, str(tmp_path)))
+            make_pool().classify(
+                Question(WHITE, enabled_here(settings), settings, str(tmp_path))
+            )
 
     def test_a_child_is_replaced_after_a_number_of_images(
         self,
@@ -272,13 +276,13 @@ def run_script(tmp_path: Path, program: str) -> list[str]:
     script = tmp_path / "script.py"
     script.write_text(
         "import gc, os, pathlib, signal, sys, threading\n"
-        "from flask_autotag.providers.registry import PROVIDERS, sections\n"
+        "from flask_autotag.providers.registry import enabled_here, sections\n"
         "from flask_autotag.sandbox.pool import Pool, Question\n"
-        "from flask_autotag.settings import read_settings\n"
+        "from flask_autotag.settings.resolution import read_settings\n"
         "def classify(pool):\n"
         f"    data = pathlib.Path({str(image)!r}).read_bytes()\n"
         "    settings = read_settings(sections(), {})\n"
-        "    pool.classify(Question(data, PROVIDERS, settings, None))\n"
+        "    pool.classify(Question(data, enabled_here(settings), settings, None))\n"
         "    return pool._free.queue[0]._child._process.pid\n"
         f"pool = Pool(1, {PATIENCE}, 2048)\n" + program,
     )

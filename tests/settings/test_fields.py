@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flask_autotag import ConfigurationError
 from flask_autotag.providers.registry import sections
-from flask_autotag.settings import GENERAL, Field, Section, read_settings
+from flask_autotag.settings.fields import GENERAL, Field, Input, Section
+from flask_autotag.settings.resolution import (
+    check_choices,
+    read_config_layer,
+    read_settings,
+)
+
+from ..providers.models import make_model
 
 FIELDS = [
     pytest.param(section, field, id=section.key(field))
@@ -95,6 +103,36 @@ def test_a_default_passes_its_own_check(section: Section, field: Field) -> None:
 def test_each_field_says_what_it_does(section: Section, field: Field) -> None:
     assert field.label
     assert field.help.endswith(".")
+
+
+@pytest.mark.parametrize("model", ["mine", "../x"])
+def test_a_choice_that_is_not_there_is_refused_with_those_that_are(model: str) -> None:
+    layer = read_config_layer(sections(), {"AUTOTAG_TENSORFLOW_MODEL": model})
+    with pytest.raises(ConfigurationError) as caught:
+        check_choices(sections(), layer, None)
+    assert str(caught.value).startswith(
+        f"AUTOTAG_TENSORFLOW_MODEL must be one of efficientnet-lite0, not {model!r}."
+    )
+    assert "AUTOTAG_MODEL_DIR" in str(caught.value)
+
+
+def test_a_choice_that_is_there_is_accepted(tmp_path: Path) -> None:
+    make_model(tmp_path, "mine")
+    layer = read_config_layer(sections(), {"AUTOTAG_TENSORFLOW_MODEL": "mine"})
+    check_choices(sections(), layer, str(tmp_path))
+
+
+@pytest.mark.parametrize(("section", "field"), FIELDS)
+def test_a_choice_lists_its_default_and_a_secret_has_none(
+    section: Section, field: Field
+) -> None:
+    assert (field.input is Input.CHOICE) == (field.choices is not None)
+    if field.choices is not None:
+        assert field.default in field.choices(None)
+    if field.is_secret:
+        assert field.default is None
+    if field.bound_to:
+        assert field.bound_to in {other.name for other in section.fields}
 
 
 def test_no_two_fields_share_a_key() -> None:

@@ -1,0 +1,52 @@
+"""Applying new settings to all images of an instance, some hundred at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlalchemy.orm import Session
+
+from .. import reapply
+from ..errors import TaggingOff
+from ..state import State
+from . import ends
+from .announce import announce
+from .queue import DONE, RUNNING, Job
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def step(app: Flask, state: State, job: Job, lease: float) -> tuple[Job, str | None]:
+    """Do the next assets of a claimed job, in one transaction. Nothing is classified.
+
+    :param lease: seconds for which the job is prolonged.
+    :return: the job as it is now, and its state: running, done, or ``None`` if it is
+        another worker's by now and nothing was written.
+    :raises TaggingOff: if tagging was turned off: the tags that there are stay.
+    """
+    models = state.database.models
+
+    def work(session: Session) -> tuple[reapply.Chunk, str | None]:
+        settings = state.stored_settings().settings(session, job.instance)
+        if not reapply.applies(settings):
+            raise TaggingOff("Auto tagging is turned off.")
+        chunk = reapply.read_chunk(
+            session, models, job.instance, settings, job.done_to, lock=True
+        )
+        if chunk.last is None:
+            ours = ends.finish(session, models, [job])
+        else:
+            reapply.apply(session, models, chunk)
+            ours = ends.proceed(session, models, job, chunk.last, lease)
+        if not ours:
+            session.rollback()
+            return chunk, None
+        return chunk, DONE if chunk.last is None else RUNNING
+
+    chunk, now = state.database.transact(work)
+    if now is not None:
+        changed = [difference.asset for difference in chunk.differences]
+        announce(app, state, [(asset, job.instance) for asset in changed])
+    return replace(job, done_to=chunk.last), now

@@ -1,0 +1,278 @@
+"""New settings on stored predictions: what they would change, and the change itself.
+
+Nothing is classified again: predictions are kept with their thresholds not applied.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from .assets import AssetRef
+from .database import lock_writers
+from .models import Models
+from .providers.base import Label, Prediction
+from .providers.registry import is_enabled
+from .settings.resolution import Settings
+from .store import APPLIED, PROVIDER, Entry, assign, decide
+from .tagging import Choice, Classified
+
+#: Assets that one transaction changes: others must not wait for long.
+CHUNK = 500
+#: Tags that a preview names.
+_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What new settings change on one asset.
+
+    :param added: names of the tags that it gains.
+    :param removed: names of those that it loses.
+    """
+
+    asset: AssetRef
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some assets of an instance, in the order of their keys.
+
+    :param last: key of the last one; ``None`` if there was none left.
+    :param entries: the stored predictions, by the asset's key.
+    :param choices: the tags that the new settings make of them.
+    :param differences: of the assets whose tags change.
+    :param stale: keys of those whose stored tags differ in any way, such as in
+        the provider that is named.
+    """
+
+    last: int | None
+    entries: Mapping[int, Entry]
+    choices: Mapping[int, list[Choice]]
+    differences: tuple[Difference, ...]
+    stale: frozenset[int]
+
+
+@dataclass
+class Preview:
+    """What new settings would do to the images of one or several instances.
+
+    :ivar images: how many were looked at.
+    :ivar complete: whether these were all.
+    :ivar gaining: images that would gain tags.
+    :ivar losing: images that would lose tags.
+    :ivar added: how many images would gain each tag.
+    :ivar removed: how many images would lose each tag.
+    """
+
+    images: int = 0
+    complete: bool = True
+    gaining: int = 0
+    losing: int = 0
+    added: Counter[str] = field(default_factory=Counter)
+    removed: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def tags_added(self) -> int:
+        """How many tags would come."""
+        return self.added.total()
+
+    @property
+    def tags_removed(self) -> int:
+        """How many tags would go."""
+        return self.removed.total()
+
+    @property
+    def most_added(self) -> list[tuple[str, int]]:
+        """The tags that most images would gain."""
+        return self.added.most_common(_NAMED)
+
+    @property
+    def most_removed(self) -> list[tuple[str, int]]:
+        """The tags that most images would lose."""
+        return self.removed.most_common(_NAMED)
+
+    def count(self, chunk: Chunk) -> None:
+        """Add what a chunk would change."""
+        self.images += len(chunk.entries)
+        for difference in chunk.differences:
+            self.gaining += bool(difference.added)
+            self.losing += bool(difference.removed)
+            self.added.update(difference.added)
+            self.removed.update(difference.removed)
+
+
+def applies(settings: Settings) -> bool:
+    """Whether the settings say anything of existing images.
+
+    Where tagging is off, no image is touched; the tags that are there stay.
+    """
+    return settings.enabled and any(
+        values.get("enabled") for name, values in settings.values.items() if name
+    )
+
+
+def preview(
+    session: Session, models: Models, settings: Mapping[str, Settings], most: int
+) -> Preview:
+    """Compare what is stored with what new settings would make of it.
+
+    :param settings: the new ones of each instance that they are for.
+    :param most: images that are looked at in each instance; of more, the oldest.
+    """
+    seen = Preview()
+    for instance, new in settings.items():
+        if not applies(new):
+            continue
+        looked = 0
+        for chunk in _chunks(session, models, instance, new):
+            seen.count(chunk)
+            looked += len(chunk.entries)
+            if looked >= most:
+                seen.complete = False
+                break
+    return seen
+
+
+def read_chunk(
+    session: Session,
+    models: Models,
+    instance: str,
+    settings: Settings,
+    after: int | None,
+    *,
+    lock: bool = False,
+) -> Chunk:
+    """Read the next assets of an instance, and what the settings make of them.
+
+    :param after: key of the last asset before; ``None`` to begin.
+    :param lock: let nobody else change them until the transaction ends.
+    """
+    table = models.asset.__table__
+    statement = (
+        select(table.c.id, table.c.asset_type, table.c.asset_id, table.c.sha256)
+        .where(table.c.instance == instance, table.c.id > (after or 0))
+        .order_by(table.c.id)
+        .limit(CHUNK)
+    )
+    if lock:
+        lock_writers(session, table)
+        statement = statement.with_for_update()
+    rows = session.execute(statement).all()
+    predictions = _predictions(session, models, [row.id for row in rows], settings)
+    entries = {
+        row.id: Entry(
+            AssetRef(row.asset_type, row.asset_id),
+            instance,
+            Classified(row.sha256 or "", predictions[row.id]),
+            settings,
+        )
+        for row in rows
+    }
+    choices = decide(session, models, entries)
+    stored = _stored(session, models, entries)
+    return Chunk(
+        rows[-1].id if rows else None,
+        entries,
+        choices,
+        tuple(_differences(entries, choices, stored)),
+        frozenset(
+            asset_id
+            for asset_id in entries
+            if stored[asset_id] != {_essence(choice) for choice in choices[asset_id]}
+        ),
+    )
+
+
+def apply(session: Session, models: Models, chunk: Chunk) -> None:
+    """Write the tags of a chunk that was read with ``lock=True``."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    stale = {asset_id: chunk.entries[asset_id] for asset_id in sorted(chunk.stale)}
+    if stale:
+        choices = {asset_id: chunk.choices[asset_id] for asset_id in stale}
+        assign(session, models, stale, choices, now)
+
+
+def _chunks(
+    session: Session, models: Models, instance: str, settings: Settings
+) -> Iterator[Chunk]:
+    after: int | None = None
+    while True:
+        chunk = read_chunk(session, models, instance, settings, after)
+        if chunk.last is None:
+            return
+        yield chunk
+        after = chunk.last
+
+
+def _predictions(
+    session: Session, models: Models, asset_ids: list[int], settings: Settings
+) -> dict[int, list[Prediction]]:
+    """Read the stored predictions of the providers that are turned on."""
+    table = models.prediction.__table__
+    found: dict[int, list[Prediction]] = {asset_id: [] for asset_id in asset_ids}
+    rows = session.execute(
+        select(table.c.asset_id, table.c.provider, table.c.model, table.c.labels)
+        .where(table.c.asset_id.in_(asset_ids))
+        .order_by(table.c.asset_id, table.c.provider)
+    )
+    for row in rows:
+        if is_enabled(settings, row.provider):
+            labels = tuple(Label(*label) for label in row.labels)
+            found[row.asset_id].append(Prediction(row.provider, row.model, labels))
+    return found
+
+
+#: Key, provider, model and confidence of a tag that a provider applied.
+_Essence = tuple[str, str | None, str | None, float | None]
+
+
+def _stored(
+    session: Session, models: Models, asset_ids: Iterable[int]
+) -> dict[int, set[_Essence]]:
+    """Read the tags that providers applied."""
+    tag, assignment = models.tag.__table__, models.assignment.__table__
+    found: dict[int, set[_Essence]] = {asset_id: set() for asset_id in asset_ids}
+    rows = session.execute(
+        select(
+            assignment.c.asset_id,
+            tag.c.key,
+            assignment.c.provider,
+            assignment.c.model,
+            assignment.c.confidence,
+        )
+        .join_from(assignment, tag, tag.c.id == assignment.c.tag_id)
+        .where(
+            assignment.c.asset_id.in_(list(found)),
+            assignment.c.source == PROVIDER,
+            assignment.c.state == APPLIED,
+        )
+    )
+    for row in rows:
+        found[row.asset_id].add((row.key, row.provider, row.model, row.confidence))
+    return found
+
+
+def _essence(choice: Choice) -> _Essence:
+    return (choice.key, choice.provider, choice.model, choice.confidence)
+
+
+def _differences(
+    entries: Mapping[int, Entry],
+    choices: Mapping[int, list[Choice]],
+    stored: Mapping[int, set[_Essence]],
+) -> Iterator[Difference]:
+    for asset_id, entry in entries.items():
+        new = {choice.key for choice in choices[asset_id]}
+        old = {essence[0] for essence in stored[asset_id]}
+        if new != old:
+            yield Difference(
+                entry.asset, tuple(sorted(new - old)), tuple(sorted(old - new))
+            )

@@ -1,0 +1,1 @@
+"""What administrators set: fields, how their values are found, kept and changed."""

@@ -1,0 +1,207 @@
+"""From what an administrator typed to what is stored: checked together, then saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from ..checks import CheckError, shown
+from ..database import Database
+from ..errors import SettingsError, StaleSettings
+from .fields import Field, Layer, Path, paths, smaller_limit
+from .resolution import Layers, Settings
+from .secret import Secret
+from .stored import StoredSettings
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Settings that somebody wants, checked but not saved.
+
+    :param before: what is stored.
+    :param after: what would be, as far as it was accepted.
+    :param errors: what was not, by field.
+    :param cleared: secrets that go because they would be sent elsewhere.
+    """
+
+    before: Layers
+    after: Layers
+    errors: Mapping[Path, CheckError]
+    cleared: tuple[Path, ...]
+
+
+def propose(
+    layers: Layers,
+    typed: Mapping[Path, Any],
+    *,
+    model_dir: str | None,
+    can_seal: bool = True,
+) -> Proposal:
+    """Check what was typed, field by field and then together.
+
+    :param layers: what is stored.
+    :param typed: field → a text or value, or ``None`` to inherit. What is not there
+        stays as it is.
+    :param model_dir: where further models are.
+    :param can_seal: whether secrets can be stored.
+    """
+    fields = paths(layers.sections)
+    own: dict[Path, Any] = dict(layers.own)
+    errors: dict[Path, CheckError] = {}
+    for path, value in typed.items():
+        if value is None:
+            own.pop(path, None)
+            continue
+        try:
+            own[path] = _check_one(fields[path], value, model_dir, can_seal)
+        except CheckError as error:
+            errors[path] = error
+    own, cleared = _bind(layers, own, typed)
+    after = layers.with_own(own)
+    errors = {**_check_together(layers, after), **errors}
+    return Proposal(layers, after, errors, cleared)
+
+
+def save(
+    database: Database,
+    stored: StoredSettings,
+    instance: str,
+    typed: Mapping[Path, Any],
+    *,
+    model_dir: str | None,
+    who: str | None,
+    version: int | None = None,
+    also: Callable[[Session, Proposal], None] | None = None,
+) -> Proposal:
+    """Store what was typed; all of it, or nothing.
+
+    :param instance: or :data:`.stored.SYSTEM`.
+    :param typed: see :func:`propose`.
+    :param who: the user's name, for those who look later.
+    :param version: of the settings that the user saw; ``None`` if that is no matter.
+    :param also: done in the same transaction.
+    :raises SettingsError: if a value is not accepted.
+    :raises StaleSettings: if somebody else has saved since that version.
+    """
+
+    def work(session: Session) -> Proposal:
+        now = stored.lock(session, instance)
+        if version is not None and version != now:
+            latest = stored.changes(session, instance, limit=1)
+            raise StaleSettings(latest[0].changed_by if latest else None)
+        proposal = propose(
+            stored.layers(session, instance),
+            typed,
+            model_dir=model_dir,
+            can_seal=stored.sealer.is_ready,
+        )
+        if proposal.errors:
+            raise SettingsError(proposal.errors)
+        stored.write(session, instance, proposal.before.own, proposal.after.own, who)
+        if also is not None:
+            also(session, proposal)
+        return proposal
+
+    return database.transact(work)
+
+
+def _check_one(field: Field, value: Any, model_dir: str | None, can_seal: bool) -> Any:
+    if field.is_secret and not can_seal:
+        raise CheckError(
+            "cannot be stored: set AUTOTAG_SECRET_KEYS or SECRET_KEY in the"
+            " application's configuration"
+        )
+    try:
+        checked = field.check(value)
+    except CheckError:
+        raise
+    except ValueError as error:
+        # Of a provider that makes its own.
+        raise CheckError("%(error)s", error=str(error)) from None
+    choices = field.choices(model_dir) if field.choices else None
+    if choices is not None and checked not in choices:
+        raise CheckError(
+            "must be one of %(choices)s, not %(value)s",
+            choices=", ".join(choices),
+            value=shown(value),
+        )
+    return checked
+
+
+def _bind(
+    layers: Layers, own: dict[Path, Any], typed: Mapping[Path, Any]
+) -> tuple[dict[Path, Any], tuple[Path, ...]]:
+    """Bind new secrets to where they will be sent; drop old ones sent elsewhere."""
+    settings = layers.with_own(own).resolve()
+    cleared = []
+    for path, field in paths(layers.sections).items():
+        if not field.bound_to or path not in own:
+            continue
+        place = settings.value((path[0], field.bound_to))
+        if typed.get(path) is not None:
+            own[path] = own[path].bound(place)
+        elif own[path].is_readable and own[path].bound_to != place:
+            del own[path]
+            cleared.append(path)
+    return own, tuple(cleared)
+
+
+def _check_together(before: Layers, after: Layers) -> dict[Path, CheckError]:
+    settings, inherited = after.resolve(), after.inherited()
+    errors: dict[Path, CheckError] = {}
+    for path, field in paths(after.sections).items():
+        error = _check_limit(path, field, after, inherited)
+        if error is None and _touched(path[0], before.own, after.own):
+            error = _check_required(path, field, after, settings)
+        if error is not None:
+            errors[path] = error
+    return errors
+
+
+def _check_limit(
+    path: Path, field: Field, after: Layers, inherited: Settings
+) -> CheckError | None:
+    """Refuse more than the system allows."""
+    if field.combine is not smaller_limit or after.instance is None:
+        return None
+    own, most = after.own.get(path), inherited.value(path)
+    if own is None or smaller_limit(most, own) == own:
+        return None
+    return CheckError(
+        "must be from 1 to %(most)s, because the system allows no more", most=most
+    )
+
+
+def _check_required(
+    path: Path, field: Field, after: Layers, settings: Settings
+) -> CheckError | None:
+    """Refuse to turn on what cannot work yet."""
+    if not field.required or not settings[path[0]].get("enabled"):
+        return None
+    if settings.value(path) is not None:
+        return None
+    if any(isinstance(layer.get(path), Secret) for layer in _stored(after)):
+        return CheckError(
+            "must be typed again: the one that is stored was saved for another"
+            " endpoint, or cannot be decrypted"
+        )
+    [section] = [one for one in after.sections if one.name == path[0]]
+    return CheckError(
+        "must be set before %(section)s is enabled", section=section.title
+    )
+
+
+def _stored(layers: Layers) -> list[Layer]:
+    return [layers.config, layers.system, layers.instance or {}]
+
+
+def _touched(section: str, before: Layer, after: Layer) -> bool:
+    """Whether anything was changed in a section."""
+    return any(
+        (path in before, before.get(path)) != (path in after, after.get(path))
+        for path in before.keys() | after.keys()
+        if path[0] == section
+    )
