@@ -38,7 +38,7 @@ INSTANCES = {
     )
 }
 
-ADMINISTRATOR, EDITOR = "administrator", "editor"
+ADMINISTRATOR, MANAGER, EDITOR = "administrator", "manager", "editor"
 
 #: How far the tagging of a photo is.
 PENDING, TAGGED, FAILED = "pending", "tagged", "failed"
@@ -51,7 +51,10 @@ def _now() -> datetime:
 
 
 class User(UserMixin, db.Model):
-    """Somebody who signs in: an editor of one instance, or an administrator of all."""
+    """Somebody who signs in.
+
+    An editor or a manager of one instance, or an administrator of all.
+    """
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(50), unique=True)
@@ -71,6 +74,12 @@ class User(UserMixin, db.Model):
     def is_administrator(self) -> bool:
         """Whether this user administers every instance."""
         return self.role == ADMINISTRATOR
+
+    def may_manage(self, instance: str | None) -> bool:
+        """Whether this user may set up an instance, or the system if it is ``None``."""
+        return self.is_administrator or (
+            self.role == MANAGER and instance is not None and self.home == instance
+        )
 
     @property
     def instances(self) -> list[Instance]:

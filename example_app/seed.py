@@ -13,7 +13,16 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from . import uploads
 from .library import save_photos
-from .models import ADMINISTRATOR, EDITOR, INSTANCES, Milestone, Photo, User, db
+from .models import (
+    ADMINISTRATOR,
+    EDITOR,
+    INSTANCES,
+    MANAGER,
+    Milestone,
+    Photo,
+    User,
+    db,
+)
 
 #: Reached in the transaction that saves accounts and photos, and never again: what
 #: the users delete stays deleted.
@@ -34,6 +43,7 @@ class DemoAccount:
 DEMO_ACCOUNTS = (
     DemoAccount("nora", "nora-demo", EDITOR, "news", "edits News"),
     DemoAccount("sam", "sam-demo", EDITOR, "shop", "edits Shop"),
+    DemoAccount("mia", "mia-demo", MANAGER, "shop", "sets Shop up"),
     DemoAccount("ada", "ada-demo", ADMINISTRATOR, "news", "administers both"),
 )
 

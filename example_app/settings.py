@@ -24,6 +24,8 @@ def configure(app: Flask, config: Mapping[str, Any]) -> None:
         UPLOAD_FOLDER=str(instance_folder / "uploads"),
         # Photos to begin with; None for an empty library.
         EXAMPLE_PHOTOS=str(Path(app.root_path) / "photos"),
+        # The settings pages of Flask-AutoTag, inside the application's own frame.
+        AUTOTAG_BASE_TEMPLATE="autotag_frame.html",
         PHOTOS_PER_PAGE=24,
         MAX_PHOTO_BYTES=25 * MIB,
         # Of one request, which may hold several photos.

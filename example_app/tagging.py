@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, current_app
+from flask import Flask, current_app, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
 from sqlalchemy import update
 
 from flask_autotag import (
@@ -15,9 +17,35 @@ from flask_autotag import (
     tagging_failed,
 )
 
-from .models import FAILED, TAGGED, Photo, db
+from .models import FAILED, INSTANCES, TAGGED, Photo, db
 
 autotag = AutoTag(db=db)
+
+
+@autotag.authorizer
+def _may(_action: str, instance: str | None) -> ResponseReturnValue | bool:
+    """Let administrators into all settings, and managers into their instance's."""
+    if not current_user.is_authenticated:
+        return current_app.login_manager.unauthorized()  # type: ignore[attr-defined, no-any-return]
+    return bool(current_user.may_manage(instance))
+
+
+@autotag.instance_lister
+def _instances() -> dict[str, str]:
+    return {instance.key: instance.title for instance in INSTANCES.values()}
+
+
+@autotag.user_namer
+def _user_name() -> str:
+    return current_user.name  # type: ignore[no-any-return]
+
+
+@autotag.image_url
+def _image_url(asset: AssetRef) -> str | None:
+    photo = db.session.get(Photo, int(asset.id))
+    if photo is None or not photo.is_shown_by_browsers:
+        return None
+    return url_for("photos.file", instance=photo.instance, filename=photo.filename)
 
 
 def init_app(app: Flask) -> None:

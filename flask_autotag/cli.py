@@ -17,6 +17,7 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from .cli_settings import rotate_keys, settings_cli
 from .jobs.progress import LogProgress, TerminalProgress, log_to
 from .jobs.queue import ENDS, FAILED, QUARANTINED, QUEUED, RUNNING
 from .jobs.report import report
@@ -37,6 +38,8 @@ def default_processes() -> int:
 
 
 autotag_cli = AppGroup("autotag", help="Tag the images of this application.")
+autotag_cli.add_command(settings_cli)
+autotag_cli.add_command(rotate_keys)
 
 
 @autotag_cli.command("init-db")

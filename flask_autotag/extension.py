@@ -16,6 +16,7 @@ from sqlalchemy.orm import Mapper, Session
 from werkzeug.local import LocalProxy
 
 from . import query, store
+from .admin import register_pages
 from .assets import DEFAULT_INSTANCE, AssetRef, ImageSource, Upload, ref_of, type_of
 from .cli import autotag_cli
 from .config import read_config, refuse_unknown
@@ -27,6 +28,7 @@ from .database import (
     writing_connection,
 )
 from .errors import AssetError, ConfigurationError, TransactionError
+from .hooks import HookRegistry, Watch
 from .jobs import outbox, queue
 from .jobs.loading import load_asset
 from .jobs.runners import make_runner
@@ -37,18 +39,17 @@ from .sandbox.pool import Pool
 from .settings.resolution import check_choices, read_config_layer
 from .signals import image_uploaded
 from .sources import read
-from .state import Hooks, ImageLoader, State, Watch
+from .state import State
 from .tagging import classify
 
 T = TypeVar("T")
-LoaderT = TypeVar("LoaderT", bound=ImageLoader)
 Adapter = Callable[..., Upload | Iterable[Upload] | None]
 
 #: Child processes that decode and classify, in each process of the host.
 _CHILDREN = 1
 
 
-class AutoTag:
+class AutoTag(HookRegistry):
     """Tags the images that are uploaded to an application.
 
     One object may serve several applications; each has its own configuration,
@@ -65,9 +66,9 @@ class AutoTag:
     def __init__(
         self, app: Flask | None = None, *, db: Any = None, models: Models | None = None
     ) -> None:
+        super().__init__()
         self._db = db
         self._models = models
-        self._hooks = Hooks()
         self._states: weakref.WeakKeyDictionary[Flask, State] = (
             weakref.WeakKeyDictionary()
         )
@@ -94,21 +95,9 @@ class AutoTag:
         app.extensions["autotag"] = self
         state.runner.prepare(app, state)
         app.cli.add_command(autotag_cli)
+        register_pages(app, state.config.url_prefix)
         request_started.connect(self._on_request_started, app)
         weakref.finalize(app, _shut_down, state)
-
-    def image_loader(self, loader: LoaderT) -> LoaderT:
-        """Register how a worker, on any machine, reads the image of an asset.
-
-        With a loader, no upload's bytes are kept in the database.
-
-        :param loader: takes an :class:`AssetRef`; returns a path, bytes or a binary
-            file; raises ``LookupError`` if the asset is gone. It is called in an
-            application context.
-        :return: *loader*, so that this can decorate it.
-        """
-        self._hooks.image_loader = loader
-        return loader
 
     def connect(self, signal: Signal, adapter: Adapter) -> None:
         """Tag what another signal of the host tells of.

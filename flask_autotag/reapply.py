@@ -119,25 +119,28 @@ def applies(settings: Settings) -> bool:
     )
 
 
+def instances_with_images(session: Session, models: Models) -> set[str]:
+    """Find the instances of which something was tagged."""
+    return set(session.scalars(select(models.asset.instance).distinct()))
+
+
 def preview(
     session: Session, models: Models, settings: Mapping[str, Settings], most: int
 ) -> Preview:
     """Compare what is stored with what new settings would make of it.
 
     :param settings: the new ones of each instance that they are for.
-    :param most: images that are looked at in each instance; of more, the oldest.
+    :param most: images that are looked at; of more, the oldest of the first instances.
     """
     seen = Preview()
     for instance, new in settings.items():
         if not applies(new):
             continue
-        looked = 0
         for chunk in _chunks(session, models, instance, new):
-            seen.count(chunk)
-            looked += len(chunk.entries)
-            if looked >= most:
+            if seen.images >= most:
                 seen.complete = False
-                break
+                return seen
+            seen.count(chunk)
     return seen
 
 

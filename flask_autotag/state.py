@@ -1,16 +1,16 @@
-"""What the extension keeps: for the host's code once, and for each application."""
+"""What the extension keeps for each application."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from flask import current_app
 
-from .assets import AssetRef, ImageSource
 from .config import Config
 from .database import Database
+from .hooks import Hooks
 from .sandbox.pool import Pool
 from .settings.fields import Layer, Section
 from .settings.resolution import Settings
@@ -19,38 +19,6 @@ from .settings.stored import StoredSettings
 
 if TYPE_CHECKING:
     from flask import Flask
-
-ImageLoader = Callable[[AssetRef], ImageSource]
-
-
-@dataclass(frozen=True)
-class Watch:
-    """A model whose new rows are tagged.
-
-    :param model: the mapped class.
-    :param image: finds the image of one of its objects.
-    :param instance: finds its tenant.
-    """
-
-    model: type[Any]
-    image: Callable[[Any], ImageSource]
-    instance: Callable[[Any], str]
-
-
-@dataclass
-class Hooks:
-    """Code of the host, registered on the extension, for all its applications.
-
-    :param image_loader: reads the image of any asset again.
-    :param watches: watched models, by asset type.
-    """
-
-    image_loader: ImageLoader | None = None
-    watches: dict[str, Watch] = field(default_factory=dict)
-
-    def can_load(self, asset_type: str) -> bool:
-        """Whether a worker can find images of that type by itself."""
-        return self.image_loader is not None or asset_type in self.watches
 
 
 class Runner(Protocol):

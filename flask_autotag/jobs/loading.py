@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 
 from ..assets import AssetRef, decode_key
 from ..errors import ImageMissing, LoaderError, TaggingError
+from ..hooks import Watch
 from ..sources import read
-from ..state import State, Watch
+from ..state import State
 from . import queue
 from .queue import Job
 

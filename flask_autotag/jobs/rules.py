@@ -9,13 +9,35 @@ from sqlalchemy.orm import Session
 
 from .. import reapply
 from ..errors import TaggingOff
+from ..settings.stored import SYSTEM
 from ..state import State
 from . import ends
 from .announce import announce
-from .queue import DONE, RUNNING, Job
+from .queue import DONE, RUNNING, Job, enqueue_rules
 
 if TYPE_CHECKING:
     from flask import Flask
+
+
+def affected(session: Session, state: State, instance: str) -> list[str]:
+    """List the instances for whose images the settings of one hold.
+
+    :param instance: or :data:`.SYSTEM`, whose settings hold for all.
+    """
+    if instance != SYSTEM:
+        return [instance]
+    return sorted(reapply.instances_with_images(session, state.database.models))
+
+
+def enqueue_for(session: Session, state: State, instance: str) -> list[int]:
+    """Queue what applies the settings of an instance, or the system, to its images.
+
+    :return: the ids of the jobs.
+    """
+    return [
+        enqueue_rules(session, state.database.models, each)
+        for each in affected(session, state, instance)
+    ]
 
 
 def step(app: Flask, state: State, job: Job, lease: float) -> tuple[Job, str | None]:

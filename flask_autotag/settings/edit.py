@@ -74,7 +74,7 @@ def save(
     model_dir: str | None,
     who: str | None,
     version: int | None = None,
-    also: Callable[[Session, Proposal], None] | None = None,
+    also: Callable[[Session], None] | None = None,
 ) -> Proposal:
     """Store what was typed; all of it, or nothing.
 
@@ -88,24 +88,47 @@ def save(
     """
 
     def work(session: Session) -> Proposal:
-        now = stored.lock(session, instance)
-        if version is not None and version != now:
-            latest = stored.changes(session, instance, limit=1)
-            raise StaleSettings(latest[0].changed_by if latest else None)
-        proposal = propose(
-            stored.layers(session, instance),
+        proposal = save_in(
+            session,
+            stored,
+            instance,
             typed,
             model_dir=model_dir,
-            can_seal=stored.sealer.is_ready,
+            who=who,
+            version=version,
         )
-        if proposal.errors:
-            raise SettingsError(proposal.errors)
-        stored.write(session, instance, proposal.before.own, proposal.after.own, who)
         if also is not None:
-            also(session, proposal)
+            also(session)
         return proposal
 
     return database.transact(work)
+
+
+def save_in(
+    session: Session,
+    stored: StoredSettings,
+    instance: str,
+    typed: Mapping[Path, Any],
+    *,
+    model_dir: str | None,
+    who: str | None,
+    version: int | None = None,
+) -> Proposal:
+    """Do the same in a transaction of the caller's, who rolls back what is refused."""
+    now = stored.lock(session, instance)
+    if version is not None and version != now:
+        latest = stored.changes(session, instance, limit=1)
+        raise StaleSettings(latest[0].changed_by if latest else None)
+    proposal = propose(
+        stored.layers(session, instance),
+        typed,
+        model_dir=model_dir,
+        can_seal=stored.sealer.is_ready,
+    )
+    if proposal.errors:
+        raise SettingsError(proposal.errors)
+    stored.write(session, instance, proposal.before.own, proposal.after.own, who)
+    return proposal
 
 
 def _check_one(field: Field, value: Any, model_dir: str | None, can_seal: bool) -> Any:

@@ -67,9 +67,23 @@ class StoredSettings:
 
     def layers(self, session: Session, instance: str) -> Layers:
         """Read what is set where, seen from an instance or the system."""
-        rows = self._read(session, {SYSTEM, instance})
-        own = None if instance == SYSTEM else rows.get(instance, {})
-        return Layers(self.sections, self.config, rows.get(SYSTEM, {}), own)
+        return self.layers_of(session, [instance])[instance]
+
+    def layers_of(
+        self, session: Session, instances: Iterable[str]
+    ) -> dict[str, Layers]:
+        """Read the same for several, in one query."""
+        names = set(instances)
+        rows = self._read(session, names | {SYSTEM})
+        return {
+            name: Layers(
+                self.sections,
+                self.config,
+                rows.get(SYSTEM, {}),
+                None if name == SYSTEM else rows.get(name, {}),
+            )
+            for name in names
+        }
 
     def instances(self, session: Session) -> set[str]:
         """Find the instances for which something was saved."""

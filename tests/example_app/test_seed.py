@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from example_app import settings
 from example_app.models import TAGGED, User, db
+from example_app.seed import DEMO_ACCOUNTS
 
 from .conftest import EXAMPLE_PHOTOS, Browser, MakeApp, SignIn, photos_of
 
@@ -46,7 +47,7 @@ def test_the_next_start_brings_no_more(make_app: MakeApp, sign_in: SignIn) -> No
     for photo in photos_of(again):
         ada.post(f"/{photo.instance}/photos/{photo.id}/delete")
     assert photos_of(make_app(**settings)) == []
-    assert _users(again) == 3
+    assert _users(again) == len(DEMO_ACCOUNTS)
 
 
 def test_several_processes_start_at_once(tmp_path: Path, make_app: MakeApp) -> None:
@@ -65,7 +66,7 @@ def test_several_processes_start_at_once(tmp_path: Path, make_app: MakeApp) -> N
     app = make_app(AUTOTAG_RUNNER="none")
     assert len(photos_of(app)) == examples()
     assert len(list((tmp_path / "uploads").iterdir())) == examples()
-    assert _users(app) == 3
+    assert _users(app) == len(DEMO_ACCOUNTS)
 
 
 def test_the_secret_is_made_once_and_kept(tmp_path: Path) -> None:

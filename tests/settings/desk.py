@@ -32,7 +32,7 @@ class Desk:
         instance: str = SYSTEM,
         version: int | None = None,
         who: str | None = "ada",
-        also: Callable[[Session, Proposal], None] | None = None,
+        also: Callable[[Session], None] | None = None,
     ) -> Proposal:
         with self.host.app.app_context():
             return save(

@@ -1,0 +1,85 @@
+"""Who may open a page: whom the host's authorizer lets in, and nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from flask import abort, current_app
+from flask.typing import ResponseReturnValue
+from werkzeug.wrappers import Response as BaseResponse
+
+from ..assets import DEFAULT_INSTANCE
+from ..settings.stored import SYSTEM
+from ..state import State
+from .text import gettext
+
+#: The actions that an authorizer is asked about.
+VIEW, CHANGE, TRY = "view_settings", "change_settings", "try_image"
+
+
+def current_state() -> State:
+    """Give what the extension keeps for the current application."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    return cast(State, app.extensions["autotag"].state_of(app))
+
+
+def may(action: str, instance: str) -> bool:
+    """Whether the user may do that.
+
+    :param instance: or :data:`.stored.SYSTEM`.
+    """
+    return _ask(action, instance) is True
+
+
+def admit(action: str, instance: str) -> ResponseReturnValue | None:
+    """Let the user through, or say what to answer.
+
+    :return: ``None`` if the user may; else the authorizer's own response.
+    :raises werkzeug.exceptions.Forbidden: if it has none.
+    """
+    answer = _ask(action, instance)
+    if answer is True:
+        return None
+    if answer and isinstance(answer, str | tuple | BaseResponse):
+        return answer
+    abort(403, gettext("Your account may not open these settings."))
+
+
+def admit_somewhere() -> ResponseReturnValue | None:
+    """Let through who may see any settings at all."""
+    if may(VIEW, SYSTEM) or any(may(VIEW, each) for each in instances()):
+        return None
+    return admit(VIEW, SYSTEM)
+
+
+def instances() -> Mapping[str, str]:
+    """Give the instances that there are, and their titles."""
+    lister = current_state().hooks.instance_lister
+    if lister is None:
+        return {name: name for name in sorted(_found())}
+    listed = lister()
+    if isinstance(listed, Mapping):
+        return {str(name): str(title) for name, title in listed.items()}
+    return {str(name): str(name) for name in listed}
+
+
+def _found() -> set[str]:
+    """Find the instances that have images or settings."""
+    from ..reapply import instances_with_images
+
+    state = current_state()
+    models = state.database.models
+
+    def work(session: Any) -> set[str]:
+        stored = state.stored_settings().instances(session)
+        return stored | instances_with_images(session, models)
+
+    return {DEFAULT_INSTANCE} | state.database.transact(work)
+
+
+def _ask(action: str, instance: str) -> Any:
+    authorizer = current_state().hooks.authorizer
+    if authorizer is None:
+        return False
+    return authorizer(action, None if instance == SYSTEM else instance)

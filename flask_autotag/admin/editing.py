@@ -1,0 +1,313 @@
+"""The page of settings: shown, tried out, previewed, saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from flask import abort, current_app, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from ..checks import CheckError
+from ..errors import SettingsError, StaleSettings
+from ..jobs.rules import affected, enqueue_for
+from ..reapply import Preview, preview
+from ..settings.edit import Proposal, propose, save
+from ..settings.fields import Path
+from ..settings.resolution import Layers, Settings
+from ..settings.stored import SettingChange, StoredSettings
+from ..state import State
+from .access import CHANGE, TRY, VIEW, admit, current_state
+from .display import SectionView, Shown, translated
+from .form import (
+    Sent,
+    TokenForm,
+    can_be_trusted,
+    command,
+    read_form,
+    token_form,
+    uploaded_image,
+)
+from .scope import Scope
+from .text import gettext
+from .trial import RecentImage, Trial, recent_images, try_bytes, try_recent
+
+#: Images that a preview looks at: as many as there is patience for, in a request.
+_PREVIEWED = 20_000
+
+
+@dataclass
+class Page:
+    """One page of settings, while it is made.
+
+    :param scope: whose settings.
+    :param sent: the form, if one was sent.
+    """
+
+    scope: Scope
+    token: TokenForm
+    sent: Sent | None = None
+    errors: dict[Path, CheckError] = field(default_factory=dict)
+    alerts: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    preview: Preview | None = None
+    trial: Trial | None = None
+
+    @cached_property
+    def state(self) -> State:
+        """What the extension keeps."""
+        return current_state()
+
+    @cached_property
+    def stored(self) -> StoredSettings:
+        """The stored settings."""
+        return self.state.stored_settings()
+
+    @cached_property
+    def _read(self) -> tuple[Layers, int, list[SettingChange]]:
+        instance = self.scope.instance
+
+        def work(session: Session) -> tuple[Layers, int, list[SettingChange]]:
+            return (
+                self.stored.layers(session, instance),
+                self.stored.version(session, instance),
+                self.stored.changes(session, instance, limit=1),
+            )
+
+        return self.state.database.transact(work)
+
+    @property
+    def layers(self) -> Layers:
+        """What is stored."""
+        return self._read[0]
+
+    @property
+    def version(self) -> int:
+        """Of what is stored."""
+        return self._read[1]
+
+    @property
+    def last_change(self) -> SettingChange | None:
+        """The latest change."""
+        return self._read[2][0] if self._read[2] else None
+
+    @cached_property
+    def proposal(self) -> Proposal:
+        """What was typed, checked."""
+        typed = {} if self.sent is None else self.sent.typed
+        return propose(
+            self.layers,
+            typed,
+            model_dir=self.state.config.model_dir,
+            can_seal=self.stored.sealer.is_ready,
+        )
+
+    @cached_property
+    def sections(self) -> list[SectionView]:
+        """The sections, once everything else is done."""
+        return Shown(
+            self.layers, self.sent, self.errors, self.state.config.model_dir
+        ).sections()
+
+    @property
+    def recent(self) -> list[RecentImage]:
+        """Images to try."""
+        return recent_images(self.state, self.scope.instance) if self.may_try else []
+
+    @property
+    def may_change(self) -> bool:
+        """Whether to offer to save."""
+        return can_be_trusted() and self.scope.may(CHANGE)
+
+    @property
+    def may_try(self) -> bool:
+        """Whether to offer to try an image."""
+        return can_be_trusted() and self.scope.may(TRY)
+
+    @property
+    def can_preview(self) -> bool:
+        """Whether forms can be sent at all."""
+        return can_be_trusted()
+
+    @property
+    def hidden_fields(self) -> Mapping[str, str]:
+        """What the host adds to every form."""
+        make = self.state.hooks.hidden_fields
+        return make() if make else {}
+
+    def refuse(self, errors: Mapping[Path, Any]) -> None:
+        """Show errors at their fields, and say at the top that there are some."""
+        self.errors.update(errors)
+        if self.errors:
+            self.alerts.append(
+                gettext("Nothing was saved. Mend what is marked, then save again.")
+                if command() == "save"
+                else gettext("What is marked cannot be used, and was left out.")
+            )
+
+    def render(self) -> str:
+        """Make the HTML."""
+        return render_template(
+            "autotag/settings.html", autotag_page=self, **base_context()
+        )
+
+
+def base_context() -> dict[str, Any]:
+    """Give what the template of every page gets."""
+    return {
+        "autotag_base": current_state().config.base_template,
+        "autotag_text": gettext,
+    }
+
+
+def settings_page(scope: Scope) -> ResponseReturnValue:
+    """Answer a request for the settings of a scope."""
+    page = Page(scope, token_form())
+    if not can_be_trusted():
+        page.alerts.append(
+            gettext(
+                "Nothing can be changed here: the application has no SECRET_KEY, with"
+                " which forms are protected."
+            )
+        )
+    if request.method == "GET":
+        if "saved" in request.args:
+            page.notices.append(_saved_sentence())
+        return page.render()
+    return _answer(page)
+
+
+def _answer(page: Page) -> ResponseReturnValue:
+    chosen = command()
+    if chosen not in _COMMANDS:
+        abort(400, gettext("The form has a button that does not belong to it."))
+    act, needed = _COMMANDS[chosen]
+    refusal = admit(needed, page.scope.instance)
+    if refusal is not None:
+        return refusal
+    if not can_be_trusted():
+        return page.render(), 400
+    page.sent = read_form(tuple(page.state.sections), page.token)
+    complaints = page.sent.complaints
+    page.alerts += [translated(complaint) for complaint in complaints]
+    if complaints:
+        return page.render(), 400
+    return act(page, page.sent)
+
+
+def _save(page: Page, sent: Sent) -> ResponseReturnValue:
+    if sent.errors:
+        page.refuse({**page.proposal.errors, **sent.errors})
+        return page.render(), 422
+    jobs: list[int] = []
+    try:
+        saved = save(
+            page.state.database,
+            page.stored,
+            page.scope.instance,
+            sent.typed,
+            model_dir=page.state.config.model_dir,
+            who=_user(page.state),
+            version=sent.version,
+            also=lambda session: jobs.extend(
+                enqueue_for(session, page.state, page.scope.instance)
+                if "apply" in request.form
+                else ()
+            ),
+        )
+    except SettingsError as error:
+        page.refuse(error.errors)
+        return page.render(), 422
+    except StaleSettings as error:
+        page.alerts.append(_stale_sentence(error.who))
+        return page.render(), 409
+    if jobs:
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
+        page.state.runner.wake(app, page.state, jobs)
+    told = {"applied": bool(jobs), "cleared": bool(saved.cleared)}
+    marks: dict[str, Any] = {name: "1" for name, true in told.items() if true}
+    url = url_for(request.endpoint or "", **request.view_args or {}, saved="1", **marks)
+    return redirect(url, 303)
+
+
+def _preview(page: Page, sent: Sent) -> ResponseReturnValue:
+    page.refuse({**page.proposal.errors, **sent.errors})
+
+    def work(session: Session) -> Preview:
+        new = {
+            instance: _proposed(page, session, instance)
+            for instance in affected(session, page.state, page.scope.instance)
+        }
+        return preview(session, page.state.database.models, new, _PREVIEWED)
+
+    page.preview = page.state.database.transact(work)
+    return page.render()
+
+
+def _proposed(page: Page, session: Session, instance: str) -> Settings:
+    """Find what would hold for an instance if the form were saved."""
+    if not page.scope.is_system:
+        return page.proposal.after.resolve()
+    stored = page.stored.layers(session, instance)
+    return Layers(
+        stored.sections, stored.config, page.proposal.after.own, stored.instance
+    ).resolve()
+
+
+def _try(page: Page, sent: Sent) -> ResponseReturnValue:
+    page.refuse({**page.proposal.errors, **sent.errors})
+    settings = page.proposal.after.resolve()
+    file, chosen = uploaded_image(), request.form.get("recent", "")
+    if file is not None:
+        most = page.state.config.max_image_bytes
+        data = file.stream.read(most + 1)
+        page.trial = try_bytes(page.state, data, file.filename or "", settings)
+    elif chosen.isascii() and chosen.isdigit() and len(chosen) < 19:
+        page.trial = try_recent(page.state, int(chosen), page.scope.instance, settings)
+    else:
+        page.trial = Trial("", error=gettext("Choose an image first."))
+    return page.render()
+
+
+def _show_reset(page: Page, sent: Sent) -> ResponseReturnValue:
+    page.errors.update(sent.errors)
+    page.notices.append(gettext("What you reset inherits again as soon as you save."))
+    return page.render()
+
+
+_COMMANDS = {
+    "save": (_save, CHANGE),
+    "preview": (_preview, VIEW),
+    "try": (_try, TRY),
+    "reset": (_show_reset, VIEW),
+}
+
+
+def _user(state: State) -> str | None:
+    namer = state.hooks.user_namer
+    return namer() if namer else None
+
+
+def _saved_sentence() -> str:
+    sentences = [gettext("Saved. It holds for the next image.")]
+    if "applied" in request.args:
+        sentences.append(
+            gettext("Existing images are being brought up to date in the background.")
+        )
+    if "cleared" in request.args:
+        sentences.append(
+            gettext("The key was removed, because the endpoint is another one now.")
+        )
+    return " ".join(sentences)
+
+
+def _stale_sentence(who: str | None) -> str:
+    somebody = who or gettext("Somebody")
+    return gettext(
+        "%(who)s has saved these settings while you were editing. Nothing of yours was"
+        " saved. Compare with what is stored now, then save again to replace it.",
+        who=somebody,
+    )

@@ -1,0 +1,101 @@
+"""The pages that only show: which settings there are, and who changed them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import render_template
+from sqlalchemy.orm import Session
+
+from ..settings.fields import paths
+from ..settings.resolution import Layers, Settings
+from ..settings.stored import SYSTEM, SettingChange
+from .access import VIEW, current_state, instances
+from .display import write
+from .editing import base_context
+from .scope import Scope
+from .text import gettext
+
+
+@dataclass(frozen=True)
+class Line:
+    """One scope in the overview.
+
+    :param own: how many fields are set for it.
+    """
+
+    scope: Scope
+    title: str
+    settings: Settings
+    own: int
+
+
+@dataclass(frozen=True)
+class HistoryLine:
+    """One change in the history, in words."""
+
+    change: SettingChange
+    section: str
+    label: str
+    old: str
+    new: str
+
+
+def index_page() -> str:
+    """List what the user may see."""
+    system = Scope(SYSTEM)
+    titles = instances()
+    shown = [Scope(name) for name in titles if Scope(name).may(VIEW)]
+    scopes = [system, *shown] if system.may(VIEW) else shown
+    layers = _layers([scope.instance for scope in scopes])
+    lines = [
+        Line(
+            scope,
+            gettext("The whole system") if scope.is_system else titles[scope.instance],
+            layers[scope.instance].resolve(),
+            len(layers[scope.instance].own),
+        )
+        for scope in scopes
+    ]
+    return render_template("autotag/index.html", autotag_lines=lines, **base_context())
+
+
+def history_page(scope: Scope) -> str:
+    """Show the latest changes."""
+    state = current_state()
+    fields = paths(state.sections)
+    titles = {section.name: section.title for section in state.sections}
+
+    def work(session: Session) -> list[SettingChange]:
+        return state.stored_settings().changes(session, scope.instance)
+
+    lines = []
+    for change in state.database.transact(work):
+        field = fields.get(change.path)
+        secret = field is not None and field.is_secret
+        lines.append(
+            HistoryLine(
+                change,
+                gettext(titles.get(change.path[0], change.path[0])),
+                gettext(field.label) if field else change.path[1],
+                *(_value(value, secret=secret) for value in (change.old, change.new)),
+            )
+        )
+    return render_template(
+        "autotag/history.html",
+        autotag_scope=scope,
+        autotag_lines=lines,
+        **base_context(),
+    )
+
+
+def _value(value: object, *, secret: bool) -> str:
+    if secret:
+        return gettext("set") if value else gettext("not set")
+    return gettext("inherited") if value is None else write(value)
+
+
+def _layers(names: list[str]) -> dict[str, Layers]:
+    state = current_state()
+    stored = state.stored_settings()
+    return state.database.transact(lambda session: stored.layers_of(session, names))

@@ -1,0 +1,51 @@
+"""Whose settings a page is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import url_for
+
+from ..settings.stored import SYSTEM
+from .access import instances, may
+from .text import gettext
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The system, or an instance.
+
+    :param instance: or :data:`.SYSTEM`.
+    """
+
+    instance: str
+
+    @property
+    def is_system(self) -> bool:
+        """Whether it is the system."""
+        return self.instance == SYSTEM
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        if self.is_system:
+            return gettext("System settings")
+        return instances().get(self.instance, self.instance)
+
+    @property
+    def url(self) -> str:
+        """The address of the page of its settings."""
+        if self.is_system:
+            return url_for("autotag.system")
+        return url_for("autotag_instance.settings", instance=self.instance)
+
+    @property
+    def history_url(self) -> str:
+        """The address of the page of its history."""
+        if self.is_system:
+            return url_for("autotag.system_history")
+        return url_for("autotag_instance.history", instance=self.instance)
+
+    def may(self, action: str) -> bool:
+        """Whether the user may do something there."""
+        return may(action, self.instance)

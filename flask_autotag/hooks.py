@@ -1,0 +1,128 @@
+"""Code of the host that the extension calls, and how it is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from .assets import AssetRef, ImageSource
+
+ImageLoader = Callable[[AssetRef], ImageSource]
+#: Gets an action and an instance, ``None`` for the system.
+Authorizer = Callable[[str, str | None], Any]
+InstanceLister = Callable[[], Iterable[str] | Mapping[str, str]]
+UserNamer = Callable[[], str | None]
+ImageUrl = Callable[[AssetRef], str | None]
+HiddenFields = Callable[[], Mapping[str, str]]
+
+HookT = TypeVar("HookT", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A model whose new rows are tagged.
+
+    :param model: the mapped class.
+    :param image: finds the image of one of its objects.
+    :param instance: finds its tenant.
+    """
+
+    model: type[Any]
+    image: Callable[[Any], ImageSource]
+    instance: Callable[[Any], str]
+
+
+@dataclass
+class Hooks:
+    """What was registered on one extension object, for all its applications.
+
+    :param watches: watched models, by asset type.
+
+    The others are those of :class:`HookRegistry`, of the same names.
+    """
+
+    image_loader: ImageLoader | None = None
+    authorizer: Authorizer | None = None
+    instance_lister: InstanceLister | None = None
+    user_namer: UserNamer | None = None
+    image_url: ImageUrl | None = None
+    hidden_fields: HiddenFields | None = None
+    watches: dict[str, Watch] = field(default_factory=dict)
+
+    def can_load(self, asset_type: str) -> bool:
+        """Whether a worker can find images of that type by itself."""
+        return self.image_loader is not None or asset_type in self.watches
+
+
+class HookRegistry:
+    """The decorators with which a host registers its code."""
+
+    def __init__(self) -> None:
+        self._hooks = Hooks()
+
+    def image_loader(self, loader: HookT) -> HookT:
+        """Register how a worker, on any machine, reads the image of an asset.
+
+        With a loader, no upload's bytes are kept in the database.
+
+        :param loader: takes an :class:`AssetRef`; returns a path, bytes or a binary
+            file; raises ``LookupError`` if the asset is gone. It is called in an
+            application context.
+        :return: *loader*, so that this can decorate it.
+        """
+        self._hooks.image_loader = loader
+        return loader
+
+    def authorizer(self, may: HookT) -> HookT:
+        """Register who may open the pages. Without it nobody may.
+
+        :param may: takes an action and an instance, and says whether the user of the
+            present request may do that: ``True``, or anything else for no. If it
+            returns a response, such as a redirect to a page to sign in, that is the
+            answer. The actions are ``"view_settings"``, ``"change_settings"`` and
+            ``"try_image"``; the instance is ``None`` for the system's own settings,
+            which hold for all instances.
+        :return: *may*.
+        """
+        self._hooks.authorizer = may
+        return may
+
+    def instance_lister(self, lister: HookT) -> HookT:
+        """Register which instances there are. Without it, those with images.
+
+        :param lister: returns their names; or a dictionary of names and of titles that
+            people read.
+        :return: *lister*.
+        """
+        self._hooks.instance_lister = lister
+        return lister
+
+    def user_namer(self, namer: HookT) -> HookT:
+        """Register how the user of the present request is named in the history.
+
+        :param namer: returns a name, or ``None``.
+        :return: *namer*.
+        """
+        self._hooks.user_namer = namer
+        return namer
+
+    def image_url(self, find: HookT) -> HookT:
+        """Register where a page finds a small picture of an asset.
+
+        :param find: takes an :class:`AssetRef`; returns an address of the host's, or
+            ``None``. The host decides there who may see it.
+        :return: *find*.
+        """
+        self._hooks.image_url = find
+        return find
+
+    def hidden_fields(self, make: HookT) -> HookT:
+        """Register hidden fields for every form, such as a token of the host's own.
+
+        :param make: returns names and values. What they protect is checked by the
+            host, before the extension gets the request.
+        :return: *make*.
+        """
+        self._hooks.hidden_fields = make
+        return make

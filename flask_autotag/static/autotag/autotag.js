@@ -1,0 +1,118 @@
+// What is better with scripts: sliders beside thresholds, labels that follow them, and
+// answers that do not lose the page. Everything works without.
+
+const number = (field) => {
+  const text = field.value.trim() || field.dataset.inherited || "";
+  const value = Number(text);
+  return text !== "" && Number.isFinite(value) ? value : null;
+};
+
+function addSlider(root, field) {
+  const slider = document.createElement("input");
+  Object.assign(slider, { type: "range", min: "0", max: "1", step: "0.01" });
+  slider.disabled = field.disabled;
+  slider.setAttribute("aria-label", root.querySelector(`label[for="${field.id}"]`).textContent);
+  const follow = () => {
+    const value = number(field);
+    if (value !== null) slider.value = String(value);
+  };
+  slider.addEventListener("input", () => {
+    field.value = Number(slider.value).toFixed(2);
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  field.addEventListener("input", follow);
+  follow();
+  field.after(slider);
+}
+
+// The same choice as the server's: at or above the threshold, each tag once with its
+// best confidence, the surest within the maximum.
+function judge(root) {
+  const trial = root.querySelector("[data-trial]");
+  if (!trial) return;
+  const thresholds = new Map();
+  for (const field of root.querySelectorAll("[data-fraction]")) {
+    const value = number(field);
+    if (value === null || value < 0 || value > 1) return;
+    thresholds.set(field.dataset.provider, value);
+  }
+  const rows = [...trial.querySelectorAll("tr[data-label]")].map((row) => ({
+    row,
+    key: row.dataset.key,
+    sure: Number(row.dataset.confidence),
+    reaches: Number(row.dataset.confidence) >= thresholds.get(row.dataset.provider),
+  }));
+  const best = new Map();
+  for (const one of rows) {
+    if (one.reaches && one.key && !(best.get(one.key)?.sure >= one.sure)) best.set(one.key, one);
+  }
+  const ranked = [...best.values()].sort((a, b) => b.sure - a.sure || (a.key < b.key ? -1 : 1));
+  const maximum = Number(trial.dataset.maximum);
+  const applied = new Set(maximum ? ranked.slice(0, maximum) : ranked);
+  for (const one of rows) {
+    const applies = applied.has(one);
+    one.row.classList.toggle("at-applies", applies);
+    let outcome = trial.dataset.below;
+    if (applies) outcome = trial.dataset.applies;
+    else if (one.reaches && applied.has(best.get(one.key))) outcome = trial.dataset.elsewhere;
+    else if (one.reaches) outcome = trial.dataset.over;
+    one.row.querySelector("[data-outcome]").textContent = outcome;
+  }
+  for (const table of trial.querySelectorAll("table")) {
+    const row = table.querySelector("tr[data-label]");
+    const head = table.querySelector("thead th:last-child");
+    if (row) head.textContent = head.textContent.replace(/\d+\.\d+/, thresholds.get(row.dataset.provider).toFixed(2));
+  }
+  const names = ranked.filter((one) => applied.has(one)).map((one) => one.row.dataset.label);
+  const summary = trial.querySelector("[data-trial-summary]");
+  summary.textContent = names.length ? `${summary.dataset.some} ${names.join(", ")}` : summary.dataset.none;
+}
+
+// Answers of "Try" and "What would change?" replace the page's content in place: the
+// chosen file, the keys that were typed and the place on the page stay.
+async function answerInPlace(event) {
+  const form = event.target;
+  const button = event.submitter;
+  if (!button || !["try", "preview"].includes(button.value)) return;
+  event.preventDefault();
+  const body = new FormData(form, button);
+  for (const each of form.querySelectorAll("button")) each.disabled = true;
+  try {
+    const response = await fetch(form.getAttribute("action"), { method: "POST", body, headers: { Accept: "text/html" } });
+    const text = await response.text();
+    const root = new DOMParser().parseFromString(text, "text/html").querySelector(".autotag");
+    if (!root || response.redirected) throw new Error("another page");
+    replace(form.closest(".autotag"), document.importNode(root, true), button.value);
+  } catch {
+    // Signed out meanwhile, or no network: let the browser show what there is.
+    for (const each of form.querySelectorAll("button")) each.disabled = false;
+    form.removeEventListener("submit", answerInPlace);
+    button.click();
+  }
+}
+
+function replace(old, root, action) {
+  for (const kept of old.querySelectorAll("input[type=file], input[type=password]")) {
+    root.querySelector(`#${kept.id}`)?.replaceWith(kept);
+  }
+  for (const chosen of old.querySelectorAll("input:checked")) {
+    const same = root.querySelector(`input[name="${CSS.escape(chosen.name)}"][value="${CSS.escape(chosen.value)}"]`);
+    if (same) same.checked = true;
+  }
+  old.replaceWith(root);
+  start(root);
+  const wrong = root.querySelector("[aria-invalid=true]");
+  const result = root.querySelector(action === "try" ? "#autotag-try-result" : "#autotag-preview-result");
+  (wrong ?? result ?? root.querySelector("[role=alert]"))?.focus();
+  result?.scrollIntoView({ block: "nearest" });
+}
+
+function start(root) {
+  for (const field of root.querySelectorAll("[data-fraction]")) addSlider(root, field);
+  root.addEventListener("input", (event) => {
+    if (event.target.matches("[data-fraction]")) judge(root);
+  });
+  root.querySelector("[data-autotag-form]")?.addEventListener("submit", answerInPlace);
+}
+
+for (const root of document.querySelectorAll(".autotag")) start(root);

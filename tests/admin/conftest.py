@@ -1,0 +1,158 @@
+"""A host whose pages are opened by people with different rights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup, Tag
+from flask import redirect, request
+from flask.testing import FlaskClient
+from flask.typing import ResponseReturnValue
+
+from ..hosts import Host, make_host
+from ..settings.desk import Desk
+
+SYSTEM_URL, SHOP_URL, NEWS_URL = (
+    "/autotag/system",
+    "/autotag/instances/shop",
+    "/autotag/instances/news",
+)
+#: Who may open what: everything, or one instance.
+RIGHTS = {"ada": None, "mia": "shop", "nils": "news"}
+USER = "X-User"
+
+
+def install_rights(host: Host) -> None:
+    """Let the header of a request say who somebody is."""
+
+    @host.autotag.authorizer
+    def may(_action: str, instance: str | None) -> ResponseReturnValue | bool:
+        user = request.headers.get(USER)
+        if user not in RIGHTS:
+            return redirect("/sign-in")
+        return RIGHTS[user] is None or RIGHTS[user] == instance
+
+    @host.autotag.instance_lister
+    def instances() -> dict[str, str]:
+        return {"news": "The newsroom", "shop": "The shop"}
+
+    @host.autotag.user_namer
+    def user() -> str | None:
+        return request.headers.get(USER)
+
+
+@dataclass
+class Page:
+    """An answer, as a browser sees it."""
+
+    status: int
+    html: str
+    location: str | None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def soup(self) -> BeautifulSoup:
+        return BeautifulSoup(self.html, "html.parser")
+
+    def text(self, selector: str) -> str:
+        """The words of the first element."""
+        return " ".join(self.one(selector).get_text().split())
+
+    def texts(self, selector: str) -> list[str]:
+        return [" ".join(one.get_text().split()) for one in self.soup.select(selector)]
+
+    def one(self, selector: str) -> Tag:
+        found = self.soup.select_one(selector)
+        assert found is not None, f"no {selector} in {self.html}"
+        return found
+
+    def error(self, name: str) -> str:
+        """What is said to be wrong at a field of the form."""
+        control = self.one(f'[name="{name}"]')
+        assert control.get("aria-invalid") == "true"
+        error = self.one(f"#{control['id']}-error")
+        assert str(error["id"]) in str(control["aria-describedby"])
+        return " ".join(error.get_text().split())
+
+    def notes(self, name: str) -> str:
+        """Where the value of a field comes from."""
+        control = self.one(f'[name="{name}"]')
+        return self.text(f"#{control['id']}-notes")
+
+
+@dataclass
+class Visitor:
+    """Somebody with a browser."""
+
+    client: FlaskClient
+    name: str | None
+
+    def request(self, method: str, path: str, **arguments: Any) -> Page:
+        headers = {USER: self.name} if self.name else {}
+        response = self.client.open(path, method=method, headers=headers, **arguments)
+        page = Page(response.status_code, response.text, response.location)
+        page.fields = filled_in(page.soup)
+        response.close()
+        return page
+
+    def get(self, path: str) -> Page:
+        return self.request("GET", path)
+
+    def send(self, path: str, page: Page | None = None, /, **typed: Any) -> Page:
+        """Fill in the form of a page, or of the page at *path*, and send it."""
+        page = page or self.get(path)
+        data = {name: value for name, value in page.fields.items() if value is not None}
+        for name, value in typed.items():
+            data[name] = value
+        data = {name: value for name, value in data.items() if value is not None}
+        return self.request("POST", path, data=data)
+
+
+def filled_in(soup: BeautifulSoup) -> dict[str, Any]:
+    """What a browser would send of a form."""
+    found: dict[str, Any] = {}
+    for control in soup.select("form[data-autotag-form] [name]"):
+        name = str(control["name"])
+        if control.name == "select":
+            chosen = control.select_one("option[selected]")
+            found[name] = str(chosen["value"]) if chosen else ""
+        elif control.name == "input" and control.get("type") in (
+            "text",
+            "password",
+            "hidden",
+        ):
+            found[name] = str(control.get("value", ""))
+    return found
+
+
+@dataclass
+class Office:
+    """The host, and those who visit it."""
+
+    host: Host
+    desk: Desk
+
+    def visitor(self, name: str | None) -> Visitor:
+        return Visitor(self.host.app.test_client(), name)
+
+
+@pytest.fixture
+def office(sqlite_url: str) -> Iterator[Office]:
+    with make_host(sqlite_url, WTF_CSRF_ENABLED=False) as host:
+        install_rights(host)
+        yield Office(host, Desk(host))
+
+
+@pytest.fixture
+def ada(office: Office) -> Visitor:
+    """The system's administrator."""
+    return office.visitor("ada")
+
+
+@pytest.fixture
+def mia(office: Office) -> Visitor:
+    """The administrator of the shop."""
+    return office.visitor("mia")

@@ -1,0 +1,147 @@
+"""Every page and endpoint, for everybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from flask_autotag import AutoTag
+
+from ..hosts import Host
+from .conftest import NEWS_URL, SHOP_URL, SYSTEM_URL, Office, Visitor
+
+SIGN_IN, FORBIDDEN, OPEN = 302, 403, 200
+
+#: Address → what is answered to: nobody, news' administrator, the shop's, the system's.
+PAGES: dict[str, tuple[int, int, int, int]] = {
+    "/autotag/": (SIGN_IN, OPEN, OPEN, OPEN),
+    "/autotag/static/autotag.css": (SIGN_IN, OPEN, OPEN, OPEN),
+    SYSTEM_URL: (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN),
+    "/autotag/system/history": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN),
+    SHOP_URL: (SIGN_IN, FORBIDDEN, OPEN, OPEN),
+    "/autotag/history/shop": (SIGN_IN, FORBIDDEN, OPEN, OPEN),
+    "/autotag/instances/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, 404),
+    "/autotag/history/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, 404),
+}
+VISITORS = (None, "nils", "mia", "ada")
+COMMANDS = ("save", "preview", "try", "reset")
+
+
+def test_no_endpoint_is_forgotten(office: Office) -> None:
+    rules = {
+        rule.endpoint
+        for rule in office.host.app.url_map.iter_rules()
+        if rule.endpoint.startswith("autotag")
+    }
+    adapter = office.host.app.url_map.bind("localhost")
+    assert rules == {adapter.match(path)[0] for path in PAGES}
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("place", range(4))
+def test_a_page(office: Office, path: str, place: int) -> None:
+    page = office.visitor(VISITORS[place]).get(path)
+    assert page.status == PAGES[path][place]
+    if page.status == SIGN_IN:
+        assert page.location == "/sign-in"
+    elif page.status != OPEN:
+        assert "Confidence threshold" not in page.html
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("path", [SYSTEM_URL, SHOP_URL])
+@pytest.mark.parametrize("place", range(4))
+def test_a_command(
+    office: Office, ada: Visitor, path: str, place: int, command: str
+) -> None:
+    form = ada.get(path)
+    data: dict[str, Any] = {
+        "setting.tensorflow.confidence_threshold": "0.3",
+        ("reset" if command == "reset" else "command"): command,
+    }
+    page = office.visitor(VISITORS[place]).send(path, form, **data)
+    expected = PAGES[path][place]
+    if expected == OPEN and command == "save":
+        assert page.status == 303
+        assert len(office.desk.changes("" if path == SYSTEM_URL else "shop")) == 1
+        return
+    assert page.status == expected
+    assert office.desk.changes() == office.desk.changes("shop") == []
+
+
+def test_without_an_authorizer_everything_is_closed(host: Host) -> None:
+    client = host.app.test_client()
+    for path in PAGES:
+        for method in ("GET", "POST"):
+            assert client.open(path, method=method).status_code in (403, 405), path
+    assert client.get("/autotag/").status_code == 403
+
+
+@pytest.mark.parametrize("answer", [None, False, 0, "", 1, [], object()])
+def test_only_true_is_a_yes(office: Office, answer: Any) -> None:
+    office.host.autotag.authorizer(lambda _action, _instance: answer)
+    assert office.visitor("ada").get(SYSTEM_URL).status == 403
+
+
+def test_rights_are_asked_for_one_by_one(office: Office) -> None:
+    asked = []
+
+    @office.host.autotag.authorizer
+    def may(action: str, instance: str | None) -> bool:
+        asked.append((action, instance))
+        return action == "view_settings"
+
+    ada = office.visitor("ada")
+    page = ada.get(SHOP_URL)
+    assert page.status == 200
+    assert set(asked) >= {
+        ("view_settings", "shop"),
+        ("change_settings", "shop"),
+        ("try_image", "shop"),
+    }
+    assert "disabled" in page.one('[name="setting.max_tags"]').attrs
+    assert page.soup.select("button") == []
+    for command in ("save", "try"):
+        assert ada.send(SHOP_URL, page, command=command).status == 403
+
+
+def test_the_overview_lists_what_one_may_see(office: Office) -> None:
+    def listed(name: str) -> list[str]:
+        return office.visitor(name).get("/autotag/").texts(".at-list-link")
+
+    assert listed("ada") == ["The whole system", "The newsroom", "The shop"]
+    assert listed("mia") == ["The shop"]
+
+
+def test_without_a_lister_there_are_those_with_images_or_settings(host: Host) -> None:
+    host.autotag.authorizer(lambda _action, _instance: True)
+    client = host.app.test_client()
+    assert client.get("/autotag/instances/default").status_code == 200
+    assert client.get(NEWS_URL).status_code == 404
+    assert "There is no instance of this name." in client.get(NEWS_URL).text
+
+
+def test_a_name_with_a_slash(host: Host) -> None:
+    host.autotag.authorizer(lambda _action, _instance: True)
+    host.autotag.instance_lister(lambda: ["a/b c"])
+    client = host.app.test_client()
+    assert client.get("/autotag/instances/a/b%20c").status_code == 200
+    assert client.get("/autotag/history/a/b%20c").status_code == 200
+    assert "/autotag/instances/a/b%20c" in client.get("/autotag/").text
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path"), [("/admin/tags", "/admin/tags/"), (None, "")]
+)
+def test_where_the_pages_are(sqlite_url: str, prefix: str | None, path: str) -> None:
+    app = Flask("elsewhere")
+    app.config["AUTOTAG_URL_PREFIX"] = prefix
+    autotag = AutoTag(app)
+    autotag.authorizer(lambda _action, _instance: True)
+    assert app.test_client().get("/autotag/").status_code == 404
+    assert ("autotag" in app.blueprints) == (prefix is not None)
+    if path:
+        rules = {str(rule) for rule in app.url_map.iter_rules()}
+        assert {path, f"{path}system", f"{path}instances/<path:instance>"} <= rules
