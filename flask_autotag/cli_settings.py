@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import click
 from flask import Flask, current_app
-from flask.cli import AppGroup
+from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.orm import Session
 
 from .admin.access import instances
@@ -36,23 +36,9 @@ _SYSTEM_NAME = "system"
 settings_cli = AppGroup("settings", help="Show and change settings, as the pages do.")
 
 
-def _check_instance(_context: object, _option: object, instance: str) -> str:
-    """Refuse a tenant that the host does not list."""
-    if len(instance) > INSTANCE_LENGTH:
-        raise click.BadParameter(f"a name has at most {INSTANCE_LENGTH} characters.")
-    if instance != SYSTEM and _state().hooks.instance_lister is not None:
-        known = instances()
-        if instance not in known:
-            raise click.BadParameter(
-                f"there is no instance {instance!r}; there are: {', '.join(known)}."
-            )
-    return instance
-
-
 _instance_option = click.option(
     "--instance",
     default=SYSTEM,
-    callback=_check_instance,
     help="Those of this tenant; else the system's.",
 )
 
@@ -63,6 +49,7 @@ _instance_option = click.option(
 def show(instance: str, as_json: bool) -> None:
     """Show every value, and where it comes from."""
     state = _state()
+    _check_instance(state, instance)
     layers = _layers(state, [instance])[instance]
     settings = layers.resolve()
     lines = {
@@ -184,6 +171,7 @@ def import_(file: IO[str], dry_run: bool) -> None:
 
 
 @click.command("rotate-keys")
+@with_appcontext
 def rotate_keys() -> None:
     """Encrypt the stored API keys again, with the newest secret.
 
@@ -203,6 +191,20 @@ def rotate_keys() -> None:
         )
 
 
+def _check_instance(state: State, instance: str) -> None:
+    """Refuse a tenant that the host does not list."""
+    if len(instance) > INSTANCE_LENGTH:
+        raise click.ClickException(
+            f"The name of an instance has at most {INSTANCE_LENGTH} characters."
+        )
+    if instance != SYSTEM and state.hooks.instance_lister is not None:
+        known = instances()
+        if instance not in known:
+            raise click.ClickException(
+                f"There is no instance {instance!r}; there are: {', '.join(known)}."
+            )
+
+
 def _read_file(state: State, file: IO[str]) -> dict[str, dict[declared.Path, Any]]:
     try:
         content = json.load(file)
@@ -216,10 +218,10 @@ def _read_file(state: State, file: IO[str]) -> dict[str, dict[declared.Path, Any
         raise click.ClickException(
             f"{Path(file.name).name} is no file that 'settings export' wrote."
         ) from None
+    for name in scopes:
+        _check_instance(state, name)
     return {
-        _check_instance(None, None, name): {
-            _field(state, key)[0]: value for key, value in one.items()
-        }
+        name: {_field(state, key)[0]: value for key, value in one.items()}
         for name, one in scopes.items()
     }
 
@@ -243,6 +245,7 @@ def _secret(field: Field) -> str:
 def _save(
     state: State, instance: str, typed: Mapping[declared.Path, Any], applied: bool
 ) -> None:
+    _check_instance(state, instance)
     jobs: list[int] = []
     try:
         save(

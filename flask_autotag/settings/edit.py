@@ -211,10 +211,7 @@ def _check_required(
             "must be typed again: the one that is stored was saved for another"
             " endpoint, or cannot be decrypted"
         )
-    [section] = [one for one in after.sections if one.name == path[0]]
-    return CheckError(
-        "must be set before %(section)s is enabled", section=section.title
-    )
+    return CheckError("must be set before this provider is enabled")
 
 
 def _stored(layers: Layers) -> list[Layer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from bs4 import BeautifulSoup, Tag
 from flask import redirect, request
 from flask.testing import FlaskClient
 from flask.typing import ResponseReturnValue
+from werkzeug.test import encode_multipart
 
 from ..hosts import Host, make_host
 from ..settings.desk import Desk
@@ -108,7 +110,14 @@ class Visitor:
         for name, value in typed.items():
             data[name] = value
         data = {name: value for name, value in data.items() if value is not None}
-        return self.request("POST", path, data=data)
+        # Not left to the client, which does not close the file that it would make.
+        boundary, body = encode_multipart(data)
+        return self.request(
+            "POST",
+            path,
+            data=body,
+            content_type=f'multipart/form-data; boundary="{boundary}"',
+        )
 
 
 def filled_in(soup: BeautifulSoup) -> dict[str, Any]:
@@ -139,11 +148,18 @@ class Office:
         return Visitor(self.host.app.test_client(), name)
 
 
-@pytest.fixture
-def office(sqlite_url: str) -> Iterator[Office]:
-    with make_host(sqlite_url, WTF_CSRF_ENABLED=False) as host:
+@contextmanager
+def open_office(url: str, **config: Any) -> Iterator[Office]:
+    """Run a host with pages, rights and visitors."""
+    with make_host(url, **{"WTF_CSRF_ENABLED": False, **config}) as host:
         install_rights(host)
         yield Office(host, Desk(host))
+
+
+@pytest.fixture
+def office(sqlite_url: str) -> Iterator[Office]:
+    with open_office(sqlite_url) as made:
+        yield made
 
 
 @pytest.fixture

@@ -145,8 +145,8 @@ def test_another_endpoint_of_the_system_silences_the_instances_key(desk: Desk) -
             {ON: "on"},
             SYSTEM,
             {
-                ENDPOINT: "must be set before Microsoft Cognitive Services is enabled",
-                KEY: "must be set before Microsoft Cognitive Services is enabled",
+                ENDPOINT: "must be set before this provider is enabled",
+                KEY: "must be set before this provider is enabled",
             },
         ),
         (
