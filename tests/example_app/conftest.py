@@ -173,3 +173,19 @@ def served(make_app: MakeApp, tmp_path: Path) -> Iterator[Served]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from .browsers import chromium
+
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def context(browser: Any) -> Iterator[Any]:
+    made = browser.new_context(viewport={"width": 1280, "height": 900})
+    made.set_default_timeout(20_000)
+    yield made
+    made.close()

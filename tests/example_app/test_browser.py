@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
 from base64 import b64encode
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from ..services import missing
+from .browsers import TAGGING, sign_in, watched_page
 from .conftest import ESPRESSO, EXAMPLE_PHOTOS, PASSWORDS, Served, photos_of
-
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-#: Milliseconds that a photo may take to be tagged: a child process has to start.
-TAGGING = 30_000
 
 DROP = """([name, text]) => {
     const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -38,47 +26,13 @@ DROP = """([name, text]) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if path is None:
-        missing(f"No browser: none of {', '.join(CHROMIUM)} is installed.")
-    expect.set_options(timeout=20_000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(20_000)
-    yield context
-    context.close()
-
-
 @pytest.fixture
 def page(context: BrowserContext, served: Served) -> Iterator[Page]:
     """A page on which nora is signed in; what the console says fails the test."""
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on(
-        "console",
-        lambda message: (
-            complaints.append(message.text)
-            if message.type in ("error", "warning")
-            else None
-        ),
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(served.url)
-    page.get_by_label("Name", exact=True).fill("nora")
-    page.get_by_label("Password").fill(PASSWORDS["nora"])
-    page.get_by_label("Password").press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("News")
-    yield page
-    assert complaints == []
+    with watched_page(context) as page:
+        sign_in(page, served, "nora")
+        expect(page.get_by_role("heading", level=1)).to_have_text("News")
+        yield page
 
 
 def test_tags_arrive_without_a_reload(page: Page, served: Served) -> None:

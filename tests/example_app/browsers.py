@@ -1,0 +1,64 @@
+"""A real browser, and what is done in it again and again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from ..services import missing
+from .conftest import PASSWORDS, Served
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+#: Milliseconds that a photo may take to be tagged: a child process has to start.
+TAGGING = 30_000
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start Chromium; skip the test where there is none."""
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if path is None:
+        missing(f"No browser: none of {', '.join(CHROMIUM)} is installed.")
+    expect.set_options(timeout=20_000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def watched_page(context: BrowserContext) -> Iterator[Page]:
+    """Open a page; what its console says fails the test."""
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text)
+            if message.type in ("error", "warning")
+            else None
+        ),
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    assert complaints == []
+
+
+def sign_in(page: Page, served: Served, name: str) -> None:
+    """Sign in with a demo account."""
+    page.goto(served.url)
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Password").fill(PASSWORDS[name])
+    page.get_by_label("Password").press("Enter")
+    page.wait_for_url(lambda url: "sign-in" not in url)
