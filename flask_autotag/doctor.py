@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, select, text
 
 from .assets import AssetRef
+from .checks import SHORTEST_SECRET
 from .database import is_shared_memory
 from .errors import ModelError, TaggingError
 from .jobs.loading import load_asset
@@ -19,7 +20,9 @@ from .jobs.report import report
 from .providers import model_file
 from .providers.registry import enabled_here, providers
 from .providers.tensorflow import TensorFlowProvider
-from .settings.stored import SYSTEM
+from .settings.fields import dotted
+from .settings.secret import Secret
+from .settings.stored import SYSTEM, StoredSettings
 from .state import State
 from .tagging import question
 
@@ -247,6 +250,61 @@ def _check_model(_app: Flask, state: State) -> Iterator[Finding]:
             )
 
 
+def _check_keys(app: Flask, state: State) -> Iterator[Finding]:
+    stored = state.stored_settings()
+    if not stored.sealer.is_ready:
+        yield Finding(
+            WARNING,
+            "keys",
+            "There is nothing to encrypt API keys with; none can be stored.",
+            "Set SECRET_KEY, or AUTOTAG_SECRET_KEYS.",
+        )
+        return
+    if not state.config.secret_keys and len(app.config["SECRET_KEY"]) < SHORTEST_SECRET:
+        yield Finding(
+            WARNING,
+            "keys",
+            "SECRET_KEY is short, and API keys are encrypted under it.",
+            f"Use {SHORTEST_SECRET} random characters or more, or set"
+            " AUTOTAG_SECRET_KEYS.",
+        )
+    unreadable = list(_unreadable_keys(state, stored))
+    if unreadable:
+        yield Finding(
+            ERROR,
+            "keys",
+            f"Stored, but cannot be decrypted: {', '.join(unreadable)}.",
+            "Add the secret that they were stored under to AUTOTAG_SECRET_KEYS, or type"
+            " the keys again.",
+        )
+    else:
+        yield Finding(OK, "keys", "Those that are stored can be decrypted.")
+
+
+def _unreadable_keys(state: State, stored: StoredSettings) -> Iterator[str]:
+    with state.database.begin() as session:
+        names = [SYSTEM, *sorted(stored.instances(session))]
+        layers = stored.layers_of(session, names)
+    for name in names:
+        for path, value in layers[name].own.items():
+            if isinstance(value, Secret) and not value.is_readable:
+                yield f"{dotted(path)} of {name or 'the system'}"
+
+
+def _check_pages(_app: Flask, state: State) -> Iterator[Finding]:
+    if state.config.url_prefix is None:
+        yield Finding(OK, "pages", "AUTOTAG_URL_PREFIX is None: there are none.")
+    elif state.hooks.authorizer is None:
+        yield Finding(
+            WARNING,
+            "pages",
+            f"Nobody may open the settings pages at {state.config.url_prefix}/.",
+            "Register an authorizer, or set AUTOTAG_URL_PREFIX = None.",
+        )
+    else:
+        yield Finding(OK, "pages", f"They are at {state.config.url_prefix}/.")
+
+
 def _check_child(_app: Flask, state: State) -> Iterator[Finding]:
     from PIL import Image
 
@@ -292,6 +350,8 @@ _CHECKS: dict[str, Check] = {
     "runner": _check_runner,
     "images": _check_loader,
     "provider": _check_model,
+    "keys": _check_keys,
+    "pages": _check_pages,
     "child process": _check_child,
     "queue": _check_queue,
 }

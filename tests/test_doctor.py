@@ -12,6 +12,7 @@ from flask_autotag.doctor import Finding, examine
 from flask_autotag.providers.model_file import ModelFile
 
 from .hosts import ESPRESSO, Host, jpeg, make_host
+from .settings.desk import Desk
 
 PHOTO = AssetRef("photo", "1")
 
@@ -30,12 +31,17 @@ def test_a_sound_installation(any_host: Host) -> None:
         "runner",
         "images",
         "provider",
+        "keys",
+        "pages",
         "child process",
         "queue",
     ]
     assert {subject for subject, each in found.items() if each.level != "ok"} <= {
         # SQLite's default journal.
-        "database"
+        "database",
+        # The host has neither a SECRET_KEY nor an authorizer.
+        "keys",
+        "pages",
     }
     assert "its checksum is right; it needs no key" in found["provider"].message
     assert found["child process"].message.startswith("It classifies; ready in ")
@@ -143,6 +149,40 @@ def test_tagging_is_off(sqlite_url: str) -> None:
             told = [each.message for each in examine(host.app, state)]
     assert "tensorflow is turned off." in told
     assert found["child process"].message == "Auto tagging is turned off."
+
+
+def test_keys(host: Host) -> None:
+    found = diagnose(host)["keys"]
+    assert (found.level, found.fix) == (
+        "warning",
+        "Set SECRET_KEY, or AUTOTAG_SECRET_KEYS.",
+    )
+    desk = Desk(host)
+    assert diagnose(host)["keys"].level == "ok"
+    desk.save({("google", "api_key"): "AIza-secret"}, "shop")
+    assert diagnose(host)["keys"].level == "ok"
+    host.app.config["SECRET_KEY"] = "short"
+    state = host.autotag.state_of(host.app)
+    with host.app.app_context():
+        told = [each for each in examine(host.app, state) if each.subject == "keys"]
+    assert [(each.level, each.message) for each in told] == [
+        ("warning", "SECRET_KEY is short, and API keys are encrypted under it."),
+        ("error", "Stored, but cannot be decrypted: google.api_key of shop."),
+    ]
+
+
+def test_pages(sqlite_url: str) -> None:
+    with make_host(sqlite_url) as host:
+        assert diagnose(host)["pages"].message == (
+            "Nobody may open the settings pages at /autotag/."
+        )
+        host.autotag.authorizer(lambda _action, _instance: True)
+        assert diagnose(host)["pages"].message == "They are at /autotag/."
+
+
+def test_no_pages(sqlite_url: str) -> None:
+    with make_host(sqlite_url, AUTOTAG_URL_PREFIX=None) as host:
+        assert diagnose(host)["pages"].level == "ok"
 
 
 def test_nobody_works(host: Host) -> None:

@@ -62,6 +62,10 @@ def test_only_the_package_is_in_the_wheel(wheel: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"flask_autotag"}
     for needed in (
         "flask_autotag/py.typed",
+        "flask_autotag/static/autotag/autotag.css",
+        "flask_autotag/static/autotag/autotag.js",
+        "flask_autotag/templates/autotag/settings.html",
+        "flask_autotag/translations/flask_autotag.pot",
         "flask_autotag/data/models/efficientnet-lite0/model.tflite",
         "flask_autotag/data/models/efficientnet-lite0/model.toml",
         "flask_autotag/data/models/efficientnet-lite0/labels.csv",

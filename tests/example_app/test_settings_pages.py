@@ -94,7 +94,7 @@ def test_dragging_a_threshold_shows_what_would_apply(
     expect(page.locator("#autotag-try-result")).to_be_in_viewport()
     assert page.locator("#autotag-image").evaluate("each => each.files.length") == 1
 
-    slider = page.get_by_role("slider", name="Confidence threshold").first
+    slider = page.locator("[data-threshold-of] input")
     slider.fill("0.01")
     expect(threshold(page)).to_have_value("0.01")
     expect(page.locator("tr.at-applies")).to_have_count(rows.count())
@@ -204,6 +204,7 @@ def test_accessibility(page: Page, served: Served) -> None:
     expect(page.locator("tr[data-label]").first).to_be_visible(timeout=TAGGING)
     page.get_by_role("button", name="What would change?").click()
     expect(page.locator("#autotag-preview-result")).to_be_visible()
+    expect(page.locator("#autotag-try-result")).to_be_visible()
     assert_accessible(page, "a preview")
 
 

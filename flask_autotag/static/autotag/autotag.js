@@ -7,11 +7,13 @@ const number = (field) => {
   return text !== "" && Number.isFinite(value) ? value : null;
 };
 
-function addSlider(root, field) {
+const labelOf = (root, field) => root.querySelector(`label[for="${field.id}"]`).textContent;
+
+function makeSlider(root, field) {
   const slider = document.createElement("input");
   Object.assign(slider, { type: "range", min: "0", max: "1", step: "0.01" });
   slider.disabled = field.disabled;
-  slider.setAttribute("aria-label", root.querySelector(`label[for="${field.id}"]`).textContent);
+  slider.setAttribute("aria-label", labelOf(root, field));
   const follow = () => {
     const value = number(field);
     if (value !== null) slider.value = String(value);
@@ -22,7 +24,19 @@ function addSlider(root, field) {
   });
   field.addEventListener("input", follow);
   follow();
-  field.after(slider);
+  return slider;
+}
+
+// Beside the labels of each provider, its threshold once more: to drag and see.
+function addThresholds(root) {
+  for (const place of root.querySelectorAll("[data-threshold-of]")) {
+    const field = root.querySelector(`[data-fraction][data-provider="${CSS.escape(place.dataset.thresholdOf)}"]`);
+    if (!field) continue;
+    const name = document.createElement("span");
+    name.textContent = labelOf(root, field);
+    name.setAttribute("aria-hidden", "true");
+    place.replaceChildren(name, makeSlider(root, field));
+  }
 }
 
 // The same choice as the server's: at or above the threshold, each tag once with its
@@ -99,8 +113,13 @@ function replace(old, root, action) {
     const same = root.querySelector(`input[name="${CSS.escape(chosen.name)}"][value="${CSS.escape(chosen.value)}"]`);
     if (same) same.checked = true;
   }
+  const tried = old.querySelector("#autotag-try-result");
+  if (tried && !root.querySelector("#autotag-try-result")) {
+    root.querySelector("[aria-labelledby=autotag-try]")?.append(tried);
+  }
   old.replaceWith(root);
   start(root);
+  judge(root);
   const wrong = root.querySelector("[aria-invalid=true]");
   const result = root.querySelector(action === "try" ? "#autotag-try-result" : "#autotag-preview-result");
   (wrong ?? result ?? root.querySelector("[role=alert]"))?.focus();
@@ -108,7 +127,8 @@ function replace(old, root, action) {
 }
 
 function start(root) {
-  for (const field of root.querySelectorAll("[data-fraction]")) addSlider(root, field);
+  for (const field of root.querySelectorAll("[data-fraction]")) field.after(makeSlider(root, field));
+  addThresholds(root);
   root.addEventListener("input", (event) => {
     if (event.target.matches("[data-fraction]")) judge(root);
   });
