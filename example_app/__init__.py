@@ -20,8 +20,8 @@ It also says who may open the settings pages, at ``/autotag/``, which instances 
 are, and where pages find a picture. (The rest of that module keeps how far the tagging
 of a photo is, so that pages can say so.) The module ``library.py`` asks for tags with
 ``autotag.tags_for``, ``autotag.select`` and ``autotag.tag_counts``, and says
-``autotag.forget`` when a photo is deleted. And ``db.create_all()``, in ``seed.py``, makes the extension's
-tables with those of the application, as a migration would.
+``autotag.forget`` when a photo is deleted. And ``db.create_all()``, in ``seed.py``,
+makes the extension's tables with those of the application, as a migration would.
 
 Everything else here is an ordinary Flask application:
 
