@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 
 from flask_autotag import AssetRef, image_uploaded
+from flask_autotag.database import Database
 from flask_autotag.jobs import claims
 from flask_autotag.jobs.crew import Crew
 from flask_autotag.jobs.worker import Worker
@@ -128,6 +130,25 @@ def test_workers_that_are_killed_lose_and_double_nothing(
     assert stored(any_host) == {str(place): (1, 1) for place in range(300)}
 
 
+def sweep_all(host: Host, database: Database) -> bool:
+    """Sweep up, and tell whether no job is left with the stopped worker.
+
+    Its threads claimed at different times.
+    """
+    claims.sweep(database)
+    return all(job.state == "queued" for job in host.jobs())
+
+
+@contextmanager
+def ended_at_last(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Kill a process if the block raises: a stopped one would wait for ever."""
+    try:
+        yield
+    except BaseException:
+        process.kill()
+        raise
+
+
 def test_what_a_stopped_worker_says_after_its_lease_is_dropped(
     any_host: Host, tmp_path: Path
 ) -> None:
@@ -153,14 +174,14 @@ def test_what_a_stopped_worker_says_after_its_lease_is_dropped(
         # As of an upload to a storage that only the loader can read.
         connection.execute(table.update().values(path=None))
     stopped = start_worker(fill_program, "--processes", "1", stdout=subprocess.PIPE)
-    with stopped:
+    with stopped, ended_at_last(stopped):
         assert stopped.stdout is not None
         assert stopped.stdout.readline() == "loading\n"
         stopped.send_signal(signal.SIGSTOP)
         any_host.autotag.image_loader(lambda _asset: ESPRESSO)
         with any_host.app.app_context():
             database = any_host.autotag.state_of(any_host.app).database
-            wait_for(lambda: claims.sweep(database))
+            wait_for(lambda: sweep_all(any_host, database))
         make_due(any_host)
         state = any_host.autotag.state_of(any_host.app)
         assert Worker(any_host.app, state).drain() == 8
