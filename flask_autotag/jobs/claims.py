@@ -146,7 +146,7 @@ def are_ours(table: Table, jobs: Collection[Job]) -> tuple[ColumnElement[bool], 
     )
 
 
-def renew(database: Database, jobs: Collection[Job], lease: float = LEASE) -> list[Job]:
+def renew(database: Database, jobs: Collection[Job], lease: float) -> list[Job]:
     """Prolong the leases of *jobs*.
 
     :return: those that are no longer ours: stop working on them.

@@ -127,7 +127,7 @@ class Leases:
             if batch.is_overdue:
                 logger.error("%s takes too long; it is left to others.", batch.jobs[0])
                 continue
-            lost = claims.renew(self._state.database, batch.left)
+            lost = claims.renew(self._state.database, batch.left, claims.LEASE)
             if lost:
                 logger.warning("%d jobs were taken over by another worker.", len(lost))
                 batch.drop(lost)

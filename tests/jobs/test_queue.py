@@ -97,9 +97,9 @@ def test_an_expired_lease_is_claimed_again_and_fences_the_first(
         assert not finish(any_host, late)
         assert ends.fail(database(any_host), late, UnreadableImage("no")) is None
         claims.hand_back(database(any_host), [late])
-        assert claims.renew(database(any_host), [late]) == [late]
+        assert claims.renew(database(any_host), [late], claims.LEASE) == [late]
         assert states(any_host) == ["running"]
-        assert claims.renew(database(any_host), [again]) == []
+        assert claims.renew(database(any_host), [again], claims.LEASE) == []
         assert finish(any_host, again)
     [row] = any_host.jobs()
     assert (row.state, row.run_at, row.dedupe_key) == ("done", None, None)
@@ -305,7 +305,7 @@ def test_a_renewed_lease_outlives_the_first(any_host: Host) -> None:
     with any_host.app.app_context():
         enqueue(any_host, 1)
         [job] = take(any_host, lease=-1.0)
-        assert claims.renew(database(any_host), [job]) == []
+        assert claims.renew(database(any_host), [job], claims.LEASE) == []
         assert claims.sweep(database(any_host)) == 0
         assert finish(any_host, job)
 
@@ -316,7 +316,9 @@ def test_one_lost_job_of_several_is_told_by_a_renewal(any_host: Host) -> None:
         enqueue(any_host, 2)
         first, second = take(any_host)
         any_host.autotag.forget(first.asset)
-        assert claims.renew(database(any_host), [first, second]) == [first]
+        assert claims.renew(database(any_host), [first, second], claims.LEASE) == [
+            first
+        ]
         assert not finish(any_host, first, second)
         assert states(any_host) == ["running"]
         assert finish(any_host, second)
