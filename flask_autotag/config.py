@@ -14,6 +14,7 @@ from typing import Any
 from . import checks
 from .checks import Check
 from .errors import ConfigurationError
+from .providers.endpoints import origins
 from .settings.fields import PREFIX, Section
 from .settings.resolution import checked
 
@@ -67,6 +68,19 @@ KEYS: Mapping[str, Key] = {
         " text with commas, each at least 32 random characters. Without it they are"
         " derived from ``SECRET_KEY``.",
     ),
+    "AUTOTAG_ALLOWED_ORIGINS": Key(
+        frozenset(),
+        origins,
+        "Further addresses that administrators may set as endpoints, though they are"
+        " private or without TLS, such as ``http://127.0.0.1:8501``: a list, or a text"
+        " with commas.",
+    ),
+    "AUTOTAG_REUSE_ACROSS_INSTANCES": Key(
+        False,
+        checks.boolean,
+        "Whether what a provider elsewhere said of an image is used for the same bytes"
+        " in other instances too, instead of paying again.",
+    ),
     "AUTOTAG_MODEL_DIR": Key(
         None,
         checks.folder,
@@ -103,6 +117,8 @@ class Config:
     url_prefix: str | None
     base_template: str
     secret_keys: tuple[str, ...] | None = field(repr=False)
+    allowed_origins: frozenset[str]
+    reuse_across_instances: bool
     model_dir: str | None
     max_image_bytes: int
     timeout: int

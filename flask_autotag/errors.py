@@ -12,6 +12,7 @@
         ├── TaggingOff        nothing is wrong: it is turned off
         ├── LoaderError       the host's code that finds the image failed
         ├── TryLater          not now; costs no try
+        │   └── ProviderBusy
         ├── ImageError        permanent: this image will never do
         │   ├── ImageMissing
         │   ├── UnreadableImage
@@ -20,7 +21,11 @@
             ├── ClassifierCrashed
             ├── ClassifierTimeout
             ├── ClassifierMemory
-            └── ModelError
+            ├── ModelError
+            └── ProviderError         a provider elsewhere failed
+                ├── ProviderRefused   its key or endpoint is wrong; pauses it
+                ├── ProviderRejected  it does not take this image
+                └── ProviderLimit     the month's calls are used up
 
 The message of a :exc:`TaggingError` is one sentence for an administrator. It is
 stored with the job, sent with :data:`~flask_autotag.tagging_failed` and shown on
@@ -173,3 +178,36 @@ class ModelError(ClassifierError):
     """The model's files are missing, damaged or contradict each other."""
 
     code = "model_invalid"
+
+
+class ProviderError(ClassifierError):
+    """A provider elsewhere failed, or cannot be reached."""
+
+    code = "provider_failed"
+
+
+class ProviderRefused(ProviderError):
+    """A provider does not accept its key or endpoint; it is paused."""
+
+    code = "provider_refused"
+    permanent = True
+
+
+class ProviderRejected(ProviderError):
+    """A provider does not take this image."""
+
+    code = "provider_rejected"
+    permanent = True
+
+
+class ProviderLimit(ProviderError):
+    """The calls that an instance may make in a month are used up."""
+
+    code = "provider_limit"
+    permanent = True
+
+
+class ProviderBusy(TryLater):
+    """A provider asks to wait, or fails so often that it is left alone for a while."""
+
+    code = "provider_busy"

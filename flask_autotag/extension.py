@@ -15,7 +15,7 @@ from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapper, Session
 from werkzeug.local import LocalProxy
 
-from . import query, store
+from . import query, remote, store
 from .admin import register_pages
 from .assets import DEFAULT_INSTANCE, AssetRef, ImageSource, Upload, ref_of, type_of
 from .cli import autotag_cli
@@ -40,7 +40,6 @@ from .settings.resolution import check_choices, read_config_layer
 from .signals import image_uploaded
 from .sources import read
 from .state import State
-from .tagging import classify
 
 T = TypeVar("T")
 Adapter = Callable[..., Upload | Iterable[Upload] | None]
@@ -228,7 +227,7 @@ class AutoTag(HookRegistry):
         else:
             data = read(image, state.config.max_image_bytes)
         settings = state.settings_for(instance)
-        classified = classify(data, settings, state.pool, state.config.model_dir)
+        classified = remote.classify(self._app(), state, instance, data, settings)
         with database.begin() as session:
             entry = store.Entry(ref, instance, classified, settings)
             store.store(session, models, [entry])
@@ -276,13 +275,16 @@ class AutoTag(HookRegistry):
                 " you forget to call init_app?"
             ) from None
 
+    def _app(self) -> Flask:
+        return current_app._get_current_object()  # type: ignore[attr-defined, no-any-return]
+
     def _state(self) -> State:
-        return self.state_of(current_app._get_current_object())  # type: ignore[attr-defined]
+        return self.state_of(self._app())
 
     def _make_state(self, app: Flask, db: Any, models: Models | None) -> State:
-        all_sections = sections()
-        refuse_unknown(app.config, all_sections)
+        refuse_unknown(app.config, sections())
         config = read_config(app.config)
+        all_sections = sections(config.allowed_origins)
         config_layer = read_config_layer(all_sections, app.config)
         check_choices(all_sections, config_layer, config.model_dir)
         return State(

@@ -51,6 +51,9 @@ DRAFT_MEGAPIXELS = 200
 #: What Pillow is asked to open. It has no opener for MPO: JPEG's finds out.
 _OPENERS = tuple(name for name in FORMATS if name != "MPO")
 
+#: Of a JPEG that is sent elsewhere; labels do not change above it.
+_QUALITY = 85
+
 READABLE = ", ".join(dict.fromkeys(form.title for form in FORMATS.values()))
 
 
@@ -164,3 +167,23 @@ def _white_level(mode: str, highest: float) -> float:
     """Find the value that means white: the least usual one that holds all values."""
     levels = (65535.0,) if mode.startswith("I;16") else (1.0, 255.0, 65535.0)
     return next((level for level in levels if highest <= level), highest)
+
+
+def reduced(image: Image.Image, longest: int) -> Image.Image:
+    """Make the image that providers elsewhere get: small, and pixels alone.
+
+    :param image: as :func:`decode` gives it.
+    :param longest: pixels of its longer side at most.
+    """
+    small = image.copy()
+    small.thumbnail((longest, longest), Image.Resampling.BICUBIC)
+    return small
+
+
+def to_jpeg(image: Image.Image) -> bytes:
+    """Make a JPEG without metadata: neither place, nor camera, nor thumbnail."""
+    # Pillow writes what a file said of itself, unless it is gone.
+    image.info = {}
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=_QUALITY)
+    return file.getvalue()

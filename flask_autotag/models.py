@@ -99,6 +99,8 @@ class AssetMixin(TableMixin):
             UniqueConstraint(
                 "asset_type", "asset_id", "instance", name="uq_autotag_asset"
             ),
+            # The same bytes are not paid for twice.
+            Index("ix_autotag_asset_content", "sha256", "instance"),
         )
 
 
@@ -120,7 +122,10 @@ class TagMixin(TableMixin):
 
 
 class AssignmentMixin(TableMixin):
-    """A tag on an asset: ``state`` is applied, suggested or rejected."""
+    """A tag on an asset: ``state`` is applied, suggested or rejected.
+
+    ``provider`` was the surest; ``providers`` are all who said it, with commas.
+    """
 
     __tablename__ = "autotag_assignment"
 
@@ -129,6 +134,7 @@ class AssignmentMixin(TableMixin):
     state: Mapped[str] = mapped_column(String(10))
     source: Mapped[str] = mapped_column(String(10))
     provider: Mapped[str | None] = mapped_column(String(PROVIDER_LENGTH))
+    providers: Mapped[str | None] = mapped_column(Text)
     model: Mapped[str | None] = mapped_column(String(MODEL_LENGTH))
     confidence: Mapped[float | None] = mapped_column(Double)
     created_at: Mapped[datetime] = mapped_column(DateTime)
@@ -264,6 +270,36 @@ class SettingChangeMixin(TableMixin):
         return (Index("ix_autotag_setting_change", "instance", "id"),)
 
 
+class ProviderStateMixin(TableMixin):
+    """How a provider elsewhere fares, seen from one instance; shared by all workers.
+
+    ``paused`` says why it is not asked until somebody acts. Until ``open_until``, in
+    seconds since 1970, it is left alone, after ``failures`` in a row or at its wish.
+    ``tested_at`` is when somebody last tried whether it answers.
+    """
+
+    __tablename__ = "autotag_provider_state"
+
+    instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH), primary_key=True)
+    provider: Mapped[str] = mapped_column(String(PROVIDER_LENGTH), primary_key=True)
+    paused: Mapped[str | None] = mapped_column(Text)
+    paused_at: Mapped[datetime | None] = mapped_column(DateTime)
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    open_until: Mapped[float | None] = mapped_column(Double)
+    tested_at: Mapped[float | None] = mapped_column(Double)
+
+
+class UsageMixin(TableMixin):
+    """How many images an instance has sent to a provider in a month (2026-11)."""
+
+    __tablename__ = "autotag_usage"
+
+    instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH), primary_key=True)
+    provider: Mapped[str] = mapped_column(String(PROVIDER_LENGTH), primary_key=True)
+    month: Mapped[str] = mapped_column(String(7), primary_key=True)
+    calls: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
 @dataclass(frozen=True)
 class Models:
     """The mapped classes of one metadata."""
@@ -276,6 +312,8 @@ class Models:
     upload: type[UploadMixin]
     setting: type[SettingMixin]
     setting_change: type[SettingChangeMixin]
+    provider_state: type[ProviderStateMixin]
+    usage: type[UsageMixin]
 
     @property
     def metadata(self) -> MetaData:
@@ -297,6 +335,8 @@ _MIXINS: dict[str, type[TableMixin]] = {
     "upload": UploadMixin,
     "setting": SettingMixin,
     "setting_change": SettingChangeMixin,
+    "provider_state": ProviderStateMixin,
+    "usage": UsageMixin,
 }
 
 #: Referring column → referred table; what refers goes when the other goes.

@@ -37,10 +37,11 @@ class AppliedTag:
 
     :param name: what people read.
     :param confidence: from 0 to 1; ``None`` if a person added the tag.
-    :param provider: who said so; ``None`` for a person.
+    :param provider: who was surest of it; ``None`` for a person.
     :param model: with which model.
     :param source: ``"provider"`` or ``"person"``.
     :param created_at: when, in UTC.
+    :param providers: all who said so, the surest first.
     """
 
     name: str
@@ -49,6 +50,7 @@ class AppliedTag:
     model: str | None
     source: str
     created_at: datetime
+    providers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def tags_for(
             assigned.model,
             assigned.source,
             assigned.created_at,
+            assigned.providers,
         )
         .join_from(host, assigned, assigned.asset_id == host.id)
         .join(tag, tag.id == assigned.tag_id)
@@ -84,7 +87,11 @@ def tags_for(
         .order_by(assigned.confidence.is_not(None), assigned.confidence.desc(), tag.key)
     )
     return [
-        AppliedTag(*row[:5], created_at=row.created_at.replace(tzinfo=UTC))
+        AppliedTag(
+            *row[:5],
+            created_at=row.created_at.replace(tzinfo=UTC),
+            providers=tuple(row.providers.split(",")) if row.providers else (),
+        )
         for row in session.execute(statement)
     ]
 

@@ -233,7 +233,7 @@ def _predictions(
     return found
 
 
-#: Key, provider, model and confidence of a tag that a provider applied.
+#: Key, providers, model and confidence of a tag that providers applied.
 _Essence = tuple[str, str | None, str | None, float | None]
 
 
@@ -247,7 +247,7 @@ def _stored(
         select(
             assignment.c.asset_id,
             tag.c.key,
-            assignment.c.provider,
+            assignment.c.providers,
             assignment.c.model,
             assignment.c.confidence,
         )
@@ -259,12 +259,12 @@ def _stored(
         )
     )
     for row in rows:
-        found[row.asset_id].add((row.key, row.provider, row.model, row.confidence))
+        found[row.asset_id].add((row.key, row.providers, row.model, row.confidence))
     return found
 
 
 def _essence(choice: Choice) -> _Essence:
-    return (choice.key, choice.provider, choice.model, choice.confidence)
+    return (choice.key, ",".join(choice.providers), choice.model, choice.confidence)
 
 
 def _differences(

@@ -231,6 +231,7 @@ def _replace_assignments(
             "state": APPLIED,
             "source": PROVIDER,
             "provider": choice.provider,
+            "providers": ",".join(choice.providers),
             "model": choice.model,
             "confidence": round(choice.confidence, _DIGITS),
             "created_at": now,

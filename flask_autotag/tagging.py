@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from .errors import TaggingOff
+from .errors import TaggingError, TaggingOff
 from .providers.base import Label, Prediction
-from .providers.registry import enabled_here
-from .sandbox.pool import Pool, Question
+from .providers.registry import enabled_elsewhere, enabled_here
+from .sandbox.pool import Answer, Question
 from .settings.resolution import Settings
 from .vocabulary import tag_name
 
@@ -20,22 +20,12 @@ class Classified:
 
     :param sha256: of the image's file.
     :param predictions: one of each provider that ran.
+    :param failures: why others did not, by name; they cost those nothing.
     """
 
     sha256: str
     predictions: Sequence[Prediction]
-
-
-def classify(
-    data: bytes, settings: Settings, pool: Pool, model_dir: str | None
-) -> Classified:
-    """Let every enabled provider classify one image.
-
-    :param data: the image's file.
-    :raises TaggingError: what is wrong with the image, the model or the child.
-    """
-    asked = question(data, settings, model_dir)
-    return classified(asked, pool.classify(asked))
+    failures: Mapping[str, TaggingError] = field(default_factory=dict)
 
 
 def question(data: bytes, settings: Settings, model_dir: str | None) -> Question:
@@ -43,15 +33,16 @@ def question(data: bytes, settings: Settings, model_dir: str | None) -> Question
 
     :raises TaggingOff: if there is nobody to ask.
     """
-    providers = enabled_here(settings)
-    if not settings.enabled or not providers:
+    here, elsewhere = enabled_here(settings), enabled_elsewhere(settings)
+    if not settings.enabled or not (here or elsewhere):
         raise TaggingOff("Auto tagging is turned off.")
-    return Question(data, providers, settings, model_dir)
+    longest = max((provider.side for provider in elsewhere), default=None)
+    return Question(data, here, settings, model_dir, reduce_to=longest)
 
 
-def classified(asked: Question, predictions: Sequence[Prediction]) -> Classified:
+def classified(asked: Question, answer: Answer) -> Classified:
     """Put the answer to *asked* in the form that is stored."""
-    return Classified(hashlib.sha256(asked.data).hexdigest(), predictions)
+    return Classified(hashlib.sha256(asked.data).hexdigest(), answer.predictions)
 
 
 @dataclass(frozen=True)
@@ -64,6 +55,7 @@ class Choice:
     :param confidence: from 0 to 1, the best that a provider gave.
     :param provider: who gave it.
     :param model: with which model.
+    :param providers: all who said it, the surest first.
     """
 
     key: str
@@ -72,6 +64,7 @@ class Choice:
     confidence: float
     provider: str
     model: str
+    providers: tuple[str, ...] = ()
 
 
 def choose(
@@ -91,17 +84,22 @@ def choose(
     :param applied_by_people: how many of those are applied.
     :return: surest first.
     """
-    best: dict[str, Choice] = {}
+    said: dict[str, list[Choice]] = {}
     for choice in _candidates(predictions, settings):
-        known = best.get(choice.key)
-        if choice.key not in decided and (
-            known is None or choice.confidence > known.confidence
-        ):
-            best[choice.key] = choice
-    ranked = sorted(best.values(), key=lambda choice: (-choice.confidence, choice.key))
+        if choice.key not in decided:
+            said.setdefault(choice.key, []).append(choice)
+    best = [_best(same) for same in said.values()]
+    ranked = sorted(best, key=lambda choice: (-choice.confidence, choice.key))
     if settings.max_tags:
         return ranked[: max(0, settings.max_tags - applied_by_people)]
     return ranked
+
+
+def _best(same: Sequence[Choice]) -> Choice:
+    """Take the surest of what was said of one tag; of equals the first."""
+    ranked = sorted(same, key=lambda choice: -choice.confidence)
+    names = tuple(dict.fromkeys(choice.provider for choice in ranked))
+    return replace(ranked[0], providers=names)
 
 
 def _candidates(

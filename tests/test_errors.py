@@ -29,6 +29,11 @@ def test_the_codes_are_the_same_in_every_release() -> None:
         "ClassifierMemory": "classifier_memory",
         "TryLater": "try_later",
         "ModelError": "model_invalid",
+        "ProviderError": "provider_failed",
+        "ProviderRefused": "provider_refused",
+        "ProviderRejected": "provider_rejected",
+        "ProviderLimit": "provider_limit",
+        "ProviderBusy": "provider_busy",
     }
 
 
@@ -43,13 +48,16 @@ def test_a_code_fits_its_column(kind: type[TaggingError]) -> None:
     assert len(kind.code) <= 40
 
 
-def test_what_is_wrong_with_an_image_or_is_turned_off_is_not_tried_again() -> None:
+def test_what_does_not_pass_by_itself_is_not_tried_again() -> None:
     assert {kind.__name__ for kind in TAGGING if kind.permanent} == {
         "TaggingOff",
         "ImageError",
         "ImageMissing",
         "UnreadableImage",
         "ImageTooLarge",
+        "ProviderRefused",
+        "ProviderRejected",
+        "ProviderLimit",
     }
 
 
@@ -87,6 +95,11 @@ def test_the_errors_form_the_documented_tree() -> None:
         "ClassifierMemory": "ClassifierError",
         "TryLater": "TaggingError",
         "ModelError": "ClassifierError",
+        "ProviderError": "ClassifierError",
+        "ProviderRefused": "ProviderError",
+        "ProviderRejected": "ProviderError",
+        "ProviderLimit": "ProviderError",
+        "ProviderBusy": "TryLater",
     }
 
 

@@ -34,10 +34,12 @@ TABLES = {
     "autotag_assignment",
     "autotag_job",
     "autotag_prediction",
+    "autotag_provider_state",
     "autotag_setting",
     "autotag_setting_change",
     "autotag_tag",
     "autotag_upload",
+    "autotag_usage",
 }
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from flask_autotag import TaggingOff
 from flask_autotag.providers.base import Label, Prediction
 from flask_autotag.providers.registry import sections
-from flask_autotag.sandbox.pool import Question
+from flask_autotag.sandbox.pool import Answer
 from flask_autotag.settings.resolution import Settings, read_settings
-from flask_autotag.tagging import Choice, choose, classify
+from flask_autotag.tagging import Choice, choose, classified, question
 from flask_autotag.vocabulary import tag_name
 
 CONFIDENCES = st.floats(0, 1) | st.sampled_from([0.0, 0.25, 0.5, 1.0])
@@ -52,7 +52,9 @@ def make_settings(
 SETTINGS = st.builds(make_settings, st.integers(0, 5), CONFIDENCES, CONFIDENCES)
 
 
-def make_choice(name: str, confidence: float, provider: str = "first") -> Choice:
+def make_choice(
+    name: str, confidence: float, provider: str = "first", also: tuple[str, ...] = ()
+) -> Choice:
     return Choice(
         key=name.lower(),
         name=name,
@@ -60,6 +62,7 @@ def make_choice(name: str, confidence: float, provider: str = "first") -> Choice
         confidence=confidence,
         provider=provider,
         model=f"{provider} 1",
+        providers=also or (provider,),
     )
 
 
@@ -142,14 +145,18 @@ def test_each_provider_has_a_threshold_of_its_own() -> None:
     assert chosen == [make_choice("cat", 0.6, "second")]
 
 
-def test_a_tag_of_several_providers_keeps_its_best_confidence() -> None:
+def test_a_tag_of_several_providers_keeps_its_best_confidence_and_names_all() -> None:
     predictions = [predict("first", dog=0.6), predict("second", Dog=0.9)]
-    assert choose(predictions, make_settings()) == [make_choice("Dog", 0.9, "second")]
+    assert choose(predictions, make_settings()) == [
+        make_choice("Dog", 0.9, "second", also=("second", "first"))
+    ]
 
 
 def test_of_equal_confidences_the_first_provider_counts() -> None:
     predictions = [predict("first", dog=0.6), predict("second", dog=0.6)]
-    assert choose(predictions, make_settings()) == [make_choice("dog", 0.6)]
+    assert choose(predictions, make_settings()) == [
+        make_choice("dog", 0.6, also=("first", "second"))
+    ]
 
 
 def test_the_surest_come_first_and_equals_by_name() -> None:
@@ -193,35 +200,26 @@ def test_nothing_predicted_gives_no_tags() -> None:
     assert choose([predict()], make_settings(first=0.0)) == []
 
 
-class RecordingPool:
-    """Answers without a child, and keeps what it was asked."""
-
-    def __init__(self, answer: list[Prediction]) -> None:
-        self.answer = answer
-        self.asked: list[Question] = []
-
-    def classify(self, question: Question) -> list[Prediction]:
-        self.asked.append(question)
-        return self.answer
-
-
-def test_classifying_gives_the_predictions_and_the_hash_of_the_file() -> None:
-    pool = RecordingPool([predict(dog=0.9)])
-    settings = read_settings(sections(), {})
-    classified = classify(b"an image", settings, pool, "/models")  # type: ignore[arg-type]
-    assert classified.predictions == [predict(dog=0.9)]
-    assert classified.sha256 == hashlib.sha256(b"an image").hexdigest()
-    [asked] = pool.asked
-    assert (asked.data, asked.settings) == (b"an image", settings)
-    assert asked.model_dir == "/models"
+def test_the_answer_is_stored_with_the_hash_of_the_file() -> None:
+    asked = question(b"an image", read_settings(sections(), {}), "/models")
+    found = classified(asked, Answer([predict(dog=0.9)]))
+    assert found.predictions == [predict(dog=0.9)]
+    assert found.sha256 == hashlib.sha256(b"an image").hexdigest()
+    assert (asked.data, asked.model_dir) == (b"an image", "/models")
     assert [provider.name for provider in asked.providers] == ["tensorflow"]
+    assert asked.reduce_to is None
+
+
+def test_for_providers_elsewhere_the_image_is_reduced() -> None:
+    settings = read_settings(
+        sections(), {"AUTOTAG_GOOGLE_ENABLED": 1, "AUTOTAG_TENSORFLOW_ENABLED": 0}
+    )
+    asked = question(b"an image", settings, None)
+    assert (asked.providers, asked.reduce_to) == ([], 1024)
 
 
 @pytest.mark.parametrize("key", ["AUTOTAG_ENABLED", "AUTOTAG_TENSORFLOW_ENABLED"])
-def test_nothing_is_classified_when_tagging_or_every_provider_is_off(key: str) -> None:
-    pool = RecordingPool([])
-    settings = read_settings(sections(), {key: False})
+def test_nobody_is_asked_when_tagging_or_every_provider_is_off(key: str) -> None:
     with pytest.raises(TaggingOff) as caught:
-        classify(b"an image", settings, pool, None)  # type: ignore[arg-type]
+        question(b"an image", read_settings(sections(), {key: False}), None)
     assert str(caught.value) == "Auto tagging is turned off."
-    assert pool.asked == []

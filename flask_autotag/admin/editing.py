@@ -11,8 +11,10 @@ from flask import abort, current_app, redirect, render_template, request, url_fo
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
+from .. import gate
 from ..checks import CheckError
 from ..errors import SettingsError, StaleSettings
+from ..gate import ProviderState, read_states
 from ..jobs.rules import affected, enqueue_for
 from ..reapply import Preview, preview
 from ..settings.edit import Proposal, propose, save
@@ -21,6 +23,7 @@ from ..settings.resolution import Layers, Settings
 from ..settings.stored import SettingChange, StoredSettings
 from ..state import State
 from .access import CHANGE, TRY, VIEW, admit, current_state
+from .connection import ConnectionTest, find, try_connection
 from .display import SectionView, Shown, translated
 from .form import (
     Sent,
@@ -55,6 +58,7 @@ class Page:
     notices: list[str] = field(default_factory=list)
     preview: Preview | None = None
     trial: Trial | None = None
+    connection: ConnectionTest | None = None
 
     @cached_property
     def state(self) -> State:
@@ -111,6 +115,20 @@ class Page:
         return Shown(
             self.layers, self.sent, self.errors, self.state.config.model_dir
         ).sections()
+
+    @cached_property
+    def provider_states(self) -> dict[str, ProviderState]:
+        """How the providers elsewhere fare, by name; for an instance."""
+        if self.scope.is_system:
+            return {}
+        models, instance = self.state.database.models, self.scope.instance
+        return self.state.database.transact(
+            lambda session: read_states(session, models, instance)
+        )
+
+    def is_elsewhere(self, section: str) -> bool:
+        """Whether a section is that of a provider which is asked over the network."""
+        return find(section) is not None
 
     @property
     def recent(self) -> list[RecentImage]:
@@ -261,14 +279,40 @@ def _try(page: Page, sent: Sent) -> ResponseReturnValue:
     page.refuse({**page.proposal.errors, **sent.errors})
     settings = page.proposal.after.resolve()
     file, chosen = uploaded_image(), request.form.get("recent", "")
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
     if file is not None:
         most = page.state.config.max_image_bytes
         data = file.stream.read(most + 1)
-        page.trial = try_bytes(page.state, data, file.filename or "", settings)
+        page.trial = try_bytes(
+            app, page.state, data, file.filename or "", page.scope.instance, settings
+        )
     elif chosen.isascii() and chosen.isdigit() and len(chosen) < 19:
-        page.trial = try_recent(page.state, int(chosen), page.scope.instance, settings)
+        page.trial = try_recent(
+            app, page.state, int(chosen), page.scope.instance, settings
+        )
     else:
         page.trial = Trial("", error=gettext("Choose an image first."))
+    return page.render()
+
+
+def _test(page: Page, sent: Sent) -> ResponseReturnValue:
+    page.refuse({**page.proposal.errors, **sent.errors})
+    name = request.form["test"]
+    section_errors = [path for path in page.errors if path[0] == name]
+    if not section_errors:
+        settings = page.proposal.after.resolve()
+        page.connection = try_connection(
+            page.state, page.scope.instance, name, settings
+        )
+    return page.render()
+
+
+def _resume(page: Page, _sent: Sent) -> ResponseReturnValue:
+    models, instance = page.state.database.models, page.scope.instance
+    page.state.database.transact(
+        lambda session: gate.resume(session, models, instance, [request.form["resume"]])
+    )
+    page.notices.append(gettext("It will be asked again for the next image."))
     return page.render()
 
 
@@ -283,6 +327,8 @@ _COMMANDS = {
     "preview": (_preview, VIEW),
     "try": (_try, TRY),
     "reset": (_show_reset, VIEW),
+    "test": (_test, CHANGE),
+    "resume": (_resume, CHANGE),
 }
 
 

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, Select, select
 from sqlalchemy.orm import Session
 
+from .. import remote
 from ..assets import AssetRef
 from ..errors import TaggingError
 from ..jobs.loading import load_asset
 from ..models import Models
-from ..providers.base import Label, Prediction
+from ..providers.base import Label
 from ..settings.fields import GENERAL
 from ..settings.resolution import Settings
 from ..settings.stored import SYSTEM
 from ..sources import read
 from ..state import State
-from ..tagging import Choice, choose, classify
+from ..tagging import Choice, Classified, choose
 from ..vocabulary import tag_name
 from .text import gettext
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 #: Images that are offered, the latest ones.
 _RECENT = 12
@@ -77,12 +80,14 @@ class Trial:
     :param subject: which image.
     :param error: why it could not be classified.
     :param max_tags: how many tags it may have, 0 for no limit.
+    :param failures: titles of providers that failed, and why.
     """
 
     subject: str
     providers: tuple[TriedProvider, ...] = ()
     error: str | None = None
     max_tags: int = 0
+    failures: tuple[tuple[str, str], ...] = ()
 
     @property
     def applied(self) -> list[str]:
@@ -95,10 +100,18 @@ class Trial:
         ]
 
 
-def try_bytes(state: State, data: bytes, subject: str, settings: Settings) -> Trial:
+def try_bytes(
+    app: Flask,
+    state: State,
+    data: bytes,
+    subject: str,
+    instance: str,
+    settings: Settings,
+) -> Trial:
     """Classify an image; tagging need not be on.
 
     :param subject: what to call it.
+    :param instance: who pays for it.
     """
     if len(data) > state.config.max_image_bytes:
         return Trial(subject, error=gettext("The file is too large."))
@@ -107,13 +120,15 @@ def try_bytes(state: State, data: bytes, subject: str, settings: Settings) -> Tr
         settings, values=MappingProxyType({**settings.values, GENERAL.name: general})
     )
     try:
-        found = classify(data, settings, state.pool, state.config.model_dir)
+        found = remote.classify(app, state, instance, data, settings)
     except TaggingError as error:
         return Trial(subject, error=str(error))
-    return _judge(state, subject, found.predictions, settings)
+    return _judge(state, subject, found, settings)
 
 
-def try_recent(state: State, key: int, instance: str, settings: Settings) -> Trial:
+def try_recent(
+    app: Flask, state: State, key: int, instance: str, settings: Settings
+) -> Trial:
     """Classify an image that was tagged before."""
     models = state.database.models
     table = models.asset.__table__
@@ -132,7 +147,7 @@ def try_recent(state: State, key: int, instance: str, settings: Settings) -> Tri
             data = read(path, state.config.max_image_bytes)
     except TaggingError as error:
         return Trial(str(asset), error=str(error))
-    return try_bytes(state, data, str(asset), settings)
+    return try_bytes(app, state, data, str(asset), instance, settings)
 
 
 def recent_images(state: State, instance: str) -> list[RecentImage]:
@@ -177,10 +192,8 @@ def _path(session: Session, models: Models, asset: AssetRef) -> str | None:
     return path if path is not None and os.access(path, os.R_OK) else None
 
 
-def _judge(
-    state: State, subject: str, predictions: Sequence[Prediction], settings: Settings
-) -> Trial:
-    chosen = {choice.key: choice for choice in choose(predictions, settings)}
+def _judge(state: State, subject: str, found: Classified, settings: Settings) -> Trial:
+    chosen = {choice.key: choice for choice in choose(found.predictions, settings)}
     titles = {section.name: section.title for section in state.sections}
     return Trial(
         subject,
@@ -195,9 +208,13 @@ def _judge(
                     for label in one.labels[:_LABELS]
                 ),
             )
-            for one in predictions
+            for one in found.predictions
         ),
         max_tags=settings.max_tags,
+        failures=tuple(
+            (gettext(titles[name]), str(error))
+            for name, error in found.failures.items()
+        ),
     )
 
 

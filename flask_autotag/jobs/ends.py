@@ -9,7 +9,7 @@ from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from ..database import Database, database_now, rows_changed
-from ..errors import TaggingError
+from ..errors import TaggingError, TryLater
 from ..models import Models
 from .claims import CRASHES, are_ours
 from .queue import CANCELLED, DONE, FAILED, QUARANTINED, QUEUED, Job
@@ -71,6 +71,38 @@ def fail(database: Database, job: Job, error: TaggingError) -> str | None:
         return state if ours else None
 
     return database.transact(work)
+
+
+def put_off(
+    session: Session, models: Models, job: Job, error: TaggingError
+) -> str | None:
+    """Try again for the providers that failed, in the transaction of the others' tags.
+
+    :return: the job's new state; ``None`` if it is no longer this worker's: roll back.
+    """
+    if isinstance(error, TryLater):
+        return _wait(session, models, job, error)
+    state = _state_after(job, error)
+    if state == QUEUED:
+        return _retry(session, models, job, error)
+    return state if _end(session, models, [job], state, error) else None
+
+
+def _wait(session: Session, models: Models, job: Job, error: TryLater) -> str | None:
+    table = models.job.__table__
+    now = database_now(session.get_bind().dialect.name)
+    ours = rows_changed(
+        session,
+        update(table)
+        .where(*are_ours(table, [job]))
+        .values(
+            state=QUEUED,
+            run_at=now + error.seconds,
+            lease_token=None,
+            **_error_values(error),
+        ),
+    )
+    return QUEUED if ours else None
 
 
 def _state_after(job: Job, error: TaggingError) -> str:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from .. import remote
 from ..database import may_pass
-from ..errors import TaggingError, TaggingOff, TryLater
-from ..sandbox.pool import Interrupted, Question
+from ..errors import ProviderRefused, TaggingError, TaggingOff, TryLater
+from ..sandbox.pool import Answer, Interrupted, Question
 from ..settings.resolution import Settings
 from ..signals import send_safely, tagging_failed
 from ..state import State
@@ -141,7 +142,7 @@ class Worker:
     def _classify(self, batch: Batch) -> list[tuple[Job, Entry]]:
         """Read and classify the images; no transaction is open while that lasts."""
         asked: deque[tuple[Job, Question]] = deque()
-        entries = []
+        answered: list[tuple[Job, Question, Answer]] = []
         with (
             contextlib.suppress(Interrupted),
             self._state.pool.slot() as slot,
@@ -152,11 +153,33 @@ class Worker:
                 if isinstance(outcome, TaggingError):
                     self._fail(batch, job, outcome)
                 else:
-                    answer = classified(about, outcome)
-                    entries.append(
-                        (job, Entry(job.asset, job.instance, answer, about.settings))
-                    )
-        return entries
+                    answered.append((job, about, outcome))
+        return list(self._ask_elsewhere(batch, answered))
+
+    def _ask_elsewhere(
+        self, batch: Batch, answered: Sequence[tuple[Job, Question, Answer]]
+    ) -> Iterator[tuple[Job, Entry]]:
+        """Let the providers over the network say what they know, too."""
+        here = [classified(about, answer) for _, about, answer in answered]
+        tasks = {
+            place: remote.Task(
+                job.instance, found.sha256, answer.reduced, about.settings
+            )
+            for place, ((job, about, answer), found) in enumerate(
+                zip(answered, here, strict=True)
+            )
+            if answer.reduced is not None and batch.is_ours(job)
+        }
+        results: dict[int, remote.Result] = {}
+        if tasks:
+            asked = remote.ask(self._app, self._state, list(tasks.values()))
+            results = dict(zip(tasks, asked, strict=True))
+        for place, (job, about, _) in enumerate(answered):
+            with self._failing(batch, job):
+                found = here[place]
+                if place in results:
+                    found = remote.joined(found, results[place])
+                yield job, Entry(job.asset, job.instance, found, about.settings)
 
     def _questions(
         self, batch: Batch, asked: deque[tuple[Job, Question]]
@@ -235,9 +258,17 @@ class Worker:
         :return: ``False`` if a job is no longer ours: nothing was written.
         """
         models = self._state.database.models
+        done = [job for job, entry in pairs if _unfinished(entry) is None]
 
         def work(session: Session) -> bool:
-            if not ends.finish(session, models, [job for job, _ in pairs]):
+            ours = ends.finish(session, models, done) if done else True
+            for job, entry in pairs:
+                error = _unfinished(entry)
+                if error is not None:
+                    ours = (
+                        ours and ends.put_off(session, models, job, error) is not None
+                    )
+            if not ours:
                 session.rollback()
                 return False
             store(session, models, self._by_present_rules(session, pairs))
@@ -262,9 +293,20 @@ class Worker:
 
     def _tell(self, batch: Batch, pairs: Sequence[tuple[Job, Entry]]) -> None:
         batch.drop([job for job, _ in pairs])
-        self._tally.add(DONE, len(pairs))
+        done = sum(_unfinished(entry) is None for _, entry in pairs)
+        self._tally.add(DONE, done)
+        self._tally.add(QUEUED, len(pairs) - done)
+        self._tell_refusals(pairs)
         assets = [(job.asset, job.instance) for job, _ in pairs]
         announce(self._app, self._state, assets)
+
+    def _tell_refusals(self, pairs: Sequence[tuple[Job, Entry]]) -> None:
+        """Tell of providers that do not accept their key, once an image."""
+        for job, entry in pairs:
+            for name, error in entry.classified.failures.items():
+                if isinstance(error, ProviderRefused):
+                    logger.warning("%s: %s: %s", job.asset, name, error)
+                    self._send_failure(job, error)
 
     def _fail(self, batch: Batch, job: Job, error: TaggingError) -> None:
         if not batch.is_ours(job):
@@ -291,6 +333,9 @@ class Worker:
         logger.warning("%s was not tagged: %s", job.asset, error)
         if job.kind == RULES:
             return
+        self._send_failure(job, error)
+
+    def _send_failure(self, job: Job, error: TaggingError) -> None:
         send_safely(
             tagging_failed,
             self._app,
@@ -307,3 +352,9 @@ class Worker:
             with self._app.app_context():
                 claims.hand_back(self._state.database, left)
             batch.drop(left)
+
+
+def _unfinished(entry: Entry) -> TaggingError | None:
+    """Say why an image has to be looked at again, though some provider has answered."""
+    failures = entry.classified.failures.values()
+    return next((error for error in failures if not error.permanent), None)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
 from .. import checks
+from ..errors import ProviderError, ProviderRejected
 from ..settings.fields import Field, Input, Section
-from .base import Provider
-from .endpoints import vendor_endpoint
+from .base import Label, RemoteProvider, SentImage, heard, surest
+from .endpoints import Endpoint
+from .http import Http, Reply, check_status, confidence
+from .limits import limit_fields
 
 #: Hosts of resources and of regions, in the public, US government and Chinese clouds;
 #: from the audiences of Azure's SDK and its pages on private links and regions.
@@ -17,10 +24,17 @@ HOSTS = (
     ".cognitiveservices.azure.cn",
     ".api.cognitive.azure.cn",
 )
-VERSIONS = ("4.0", "3.2")
+V4, V3 = "4.0", "3.2"
+VERSIONS = (V4, V3)
+_TITLE = "Microsoft Cognitive Services"
+#: Of the image analysis of 4.0 that is generally available.
+_API_VERSION = "2024-02-01"
+#: Pixels that each side must exceed; from the documentation of both versions.
+_SMALLEST = 50
+_EXAMPLE = "https://my-resource.cognitiveservices.azure.com"
 
 
-class AzureVisionProvider(Provider):
+class AzureVisionProvider(RemoteProvider):
     """Classify at Microsoft."""
 
     name = "microsoft"
@@ -39,9 +53,7 @@ class AzureVisionProvider(Provider):
             Field(
                 "endpoint",
                 None,
-                vendor_endpoint(
-                    "https://my-resource.cognitiveservices.azure.com", *HOSTS
-                ),
+                Endpoint(_EXAMPLE, suffixes=HOSTS),
                 "Endpoint",
                 "The address of the Azure resource. When it changes, the key has to be"
                 " typed again, so that no key is sent to another address.",
@@ -82,5 +94,65 @@ class AzureVisionProvider(Provider):
                 "From 0 to 1: how sure Microsoft must be of a tag.",
                 Input.FRACTION,
             ),
+            *limit_fields(),
         ),
     )
+
+    @classmethod
+    def model(cls, settings: Mapping[str, Any]) -> str:
+        """Give the version of the API and the language: both change the labels."""
+        return f"{settings['api_version']} {settings['language']}"
+
+    @classmethod
+    def classify(
+        cls, images: Sequence[SentImage], settings: Mapping[str, Any], http: Http
+    ) -> list[list[Label] | ProviderError]:
+        """Classify one image: Microsoft takes no more in a request."""
+        [image] = images
+        if min(image.width, image.height) <= _SMALLEST:
+            small = f"{image.width} by {image.height} pixels"
+            return [ProviderRejected(f"{_TITLE} takes no image of {small}.")]
+        key = settings["api_key"].reveal()
+        reply = http.post(
+            _TITLE,
+            settings["endpoint"] + _address(settings),
+            headers={
+                "Ocp-Apim-Subscription-Key": key,
+                "Content-Type": "application/octet-stream",
+            },
+            data=image.data,
+        )
+        check_status(_TITLE, reply, key, _message(reply))
+        try:
+            return [surest([_label(tag) for tag in _tags(reply.body, settings)])]
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise ProviderError(f"{_TITLE} gave no usable answer.") from None
+
+
+def _address(settings: Mapping[str, Any]) -> str:
+    language = settings["language"]
+    if settings["api_version"] == V3:
+        query = {"language": language, "model-version": "latest"}
+        return f"/vision/v3.2/tag?{urlencode(query)}"
+    query = {"api-version": _API_VERSION, "features": "tags", "language": language}
+    return f"/computervision/imageanalysis:analyze?{urlencode(query)}"
+
+
+def _message(reply: Reply) -> str:
+    """Find the vendor's words: one of its specifications has them unwrapped."""
+    body = reply.body if isinstance(reply.body, dict) else {}
+    error = body.get("error", body)
+    return str(error.get("message", "")) if isinstance(error, dict) else ""
+
+
+def _tags(body: Any, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    tags = (
+        body["tags"] if settings["api_version"] == V3 else body["tagsResult"]["values"]
+    )
+    if not isinstance(tags, list):
+        raise ValueError
+    return tags
+
+
+def _label(tag: dict[str, Any]) -> Label:
+    return heard(tag["name"], tag["name"], confidence(tag["confidence"]))

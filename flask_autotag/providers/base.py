@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..settings.fields import Section
@@ -12,9 +12,14 @@ from ..settings.fields import Section
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from ..errors import ProviderError
+    from .http import Http
+
 #: Labels below it are not kept: less likely than by guessing among a hundred, and
 #: most of a classifier's answer.
 LEAST_CONFIDENCE = 0.01
+#: Characters of a label's id and of a tag's name: what the columns hold.
+_ID_LENGTH = 100
 #: Labels that are kept of one answer, the surest.
 MOST_LABELS = 50
 
@@ -94,8 +99,73 @@ class LocalProvider(Provider):
         """
 
 
+@dataclass(frozen=True)
+class SentImage:
+    """An image that goes to a provider elsewhere: a small JPEG without metadata.
+
+    :param data: the file.
+    :param width: pixels.
+    :param height: pixels.
+    """
+
+    data: bytes = field(repr=False)
+    width: int
+    height: int
+
+
+class RemoteProvider(Provider):
+    """A provider that is asked over the network, by the process that has its key.
+
+    :cvar together: how many images one request may hold.
+    :cvar side: pixels of the longer side of what is sent at most.
+    """
+
+    together: ClassVar[int] = 1
+    side: ClassVar[int] = 1024
+
+    @classmethod
+    @abstractmethod
+    def model(cls, settings: Mapping[str, Any]) -> str:
+        """Say which model would answer, in which language; stored with every tag."""
+
+    @classmethod
+    @abstractmethod
+    def classify(
+        cls, images: Sequence[SentImage], settings: Mapping[str, Any], http: Http
+    ) -> list[list[Label] | ProviderError]:
+        """Classify up to ``together`` images in one request.
+
+        :return: for each image its labels, or what was wrong with it alone.
+        :raises ProviderError: if the request as a whole failed.
+        :raises ProviderBusy: if it is to be sent later.
+        """
+
+
 def surest(labels: Sequence[Label]) -> list[Label]:
     """Keep what is worth storing of an answer, surest first."""
     kept = [label for label in labels if label.confidence >= LEAST_CONFIDENCE]
     kept.sort(key=lambda label: (-label.confidence, label.name))
     return kept[:MOST_LABELS]
+
+
+def one_line(value: Any, length: int) -> str:
+    """Read a text that every database can store and every page can show.
+
+    :raises ValueError: if it is no text.
+    """
+    if not isinstance(value, str):
+        raise ValueError("no text")
+    return "".join(
+        character if character.isprintable() else " " for character in value[:length]
+    )
+
+
+def heard(label_id: Any, name: Any, confidence: float) -> Label:
+    """Make a label of what a stranger said.
+
+    :raises ValueError: if its id or name is no text.
+    """
+    # A name that is too long for a tag stays too long: half of it is another.
+    return Label(
+        one_line(label_id, _ID_LENGTH), one_line(name, _ID_LENGTH + 1), confidence
+    )

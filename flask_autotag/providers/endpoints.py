@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from ..checks import Check, CheckError, shown, text
+from ..checks import CheckError, shown, text
 
 
-def vendor_endpoint(example: str, *suffixes: str) -> Check:
-    """Accept the address of a host of a vendor.
+@dataclass(frozen=True)
+class Endpoint:
+    """Checks the address of a host of a vendor.
 
-    It is ``https``, without user, port, path or query, and its name is one label
-    before one of *suffixes*: the rule that refused every hostile form tried.
+    It is ``https``, without user, port, path or query, and its name is one of
+    *hosts*, or one label before one of *suffixes*: the rule that refused every
+    hostile form tried.
 
     :param example: shown to who typed something else.
+    :param hosts: such as ``vision.googleapis.com``.
     :param suffixes: such as ``.cognitiveservices.azure.com``.
-    :return: a check that gives the address in lower case, without a slash at the end,
-        or ``None`` for ``None``.
+    :param allowed: further origins, such as ``http://127.0.0.1:8080``, which the
+        application's configuration allows.
     """
 
-    def check(value: Any) -> str | None:
+    example: str
+    hosts: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
+    allowed: frozenset[str] = frozenset()
+
+    def allowing(self, origins: frozenset[str]) -> Endpoint:
+        """Give the same check, which accepts *origins* too."""
+        return replace(self, allowed=origins)
+
+    def __call__(self, value: Any) -> str | None:
+        """Check an address.
+
+        :return: it in lower case, without a slash at the end; ``None`` for ``None``.
+        """
         if value is None:
             return None
         address = text(value)
+        if address.rstrip("/").lower() in self.allowed:
+            return address.rstrip("/").lower()
         parts = _split(address)
+        about = {"example": self.example}
         if parts.scheme != "https":
             raise CheckError("must begin with https://, such as %(example)s", **about)
         if parts.username is not None or parts.password is not None:
@@ -36,10 +56,46 @@ def vendor_endpoint(example: str, *suffixes: str) -> Check:
             raise CheckError(
                 "must end after the host's name, such as %(example)s", **about
             )
-        return f"https://{_host(parts, suffixes, example)}"
+        return f"https://{self._host(parts)}"
 
-    about = {"example": example}
-    return check
+    def _host(self, parts: SplitResult) -> str:
+        host = parts.hostname or ""
+        if _is_ip_address(host):
+            raise CheckError(
+                "must name a host, such as %(example)s, and no IP address",
+                example=self.example,
+            )
+        if host in self.hosts:
+            return host
+        for suffix in self.suffixes:
+            label = host.removesuffix(suffix)
+            if label != host and _is_label(label):
+                return host
+        raise CheckError(
+            "must be a host of the vendor, such as %(example)s, not %(value)s",
+            example=self.example,
+            value=shown(host),
+        )
+
+
+def origins(value: Any) -> frozenset[str]:
+    """Accept a list of origins, or a text with commas: scheme, host and port."""
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list | tuple | set | frozenset):
+        raise CheckError("must be a list of texts, or a text with commas")
+    return frozenset(_origin(word) for word in words)
+
+
+def _origin(word: Any) -> str:
+    address = text(word).rstrip("/").lower()
+    parts = _split(address)
+    plain = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
+        raise CheckError(
+            "must name origins such as http://127.0.0.1:8501, not %(value)s",
+            value=shown(word),
+        )
+    return address
 
 
 def _split(address: str) -> SplitResult:
@@ -56,23 +112,6 @@ def _port(parts: SplitResult) -> int | str | None:
         return parts.port
     except ValueError:
         return "nonsense"
-
-
-def _host(parts: SplitResult, suffixes: tuple[str, ...], example: str) -> str:
-    host = parts.hostname or ""
-    if _is_ip_address(host):
-        raise CheckError(
-            "must name a host, such as %(example)s, and no IP address", example=example
-        )
-    for suffix in suffixes:
-        label = host.removesuffix(suffix)
-        if label != host and _is_label(label):
-            return host
-    raise CheckError(
-        "must be a host of the vendor, such as %(example)s, not %(value)s",
-        example=example,
-        value=shown(host),
-    )
 
 
 def _is_ip_address(host: str) -> bool:

@@ -1,16 +1,40 @@
-"""Google Cloud Vision, label detection."""
+"""Google Cloud Vision, label detection: ``images:annotate`` of its API v1."""
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from .. import checks
+from ..errors import ProviderBusy, ProviderError, ProviderRefused, ProviderRejected
 from ..settings.fields import Field, Input, Section
-from .base import Provider
+from .base import MOST_LABELS, Label, RemoteProvider, SentImage, heard, surest
+from .endpoints import Endpoint
+from .http import BUSY, Http, Reply, check_status, confidence, printable
+from .limits import limit_fields
+
+HOST = "https://vision.googleapis.com"
+#: The global one, and those that keep images in the EU or the US; from the quotas and
+#: locations pages of the documentation.
+HOSTS = (
+    "vision.googleapis.com",
+    "eu-vision.googleapis.com",
+    "us-vision.googleapis.com",
+)
+_PATH = "/v1/images:annotate"
+_TITLE = "Google Cloud Vision"
+#: Codes of gRPC (google.rpc.Code): the argument, that is the image, is invalid.
+_INVALID_ARGUMENT = 3
 
 
-class GoogleVisionProvider(Provider):
+class GoogleVisionProvider(RemoteProvider):
     """Classify at Google."""
 
     name = "google"
+    #: From the quotas page.
+    together = 16
     section = Section(
         "google",
         "Google Cloud Vision",
@@ -24,6 +48,15 @@ class GoogleVisionProvider(Provider):
                 Input.SWITCH,
             ),
             Field(
+                "endpoint",
+                HOST,
+                Endpoint(HOST, HOSTS),
+                "Endpoint",
+                "Google's global address, or https://eu-vision.googleapis.com or"
+                " https://us-vision.googleapis.com. When it changes, the key has to be"
+                " typed again.",
+            ),
+            Field(
                 "api_key",
                 None,
                 checks.secret,
@@ -31,6 +64,7 @@ class GoogleVisionProvider(Provider):
                 "Of a Google Cloud project in which the Cloud Vision API is enabled.",
                 Input.SECRET,
                 required=True,
+                bound_to="endpoint",
             ),
             Field(
                 "confidence_threshold",
@@ -40,5 +74,88 @@ class GoogleVisionProvider(Provider):
                 "From 0 to 1: how sure Google must be of a tag.",
                 Input.FRACTION,
             ),
+            *limit_fields(),
         ),
     )
+
+    @classmethod
+    def model(cls, settings: Mapping[str, Any]) -> str:
+        """Give the model that Google answers with unless told otherwise."""
+        return "builtin/stable"
+
+    @classmethod
+    def classify(
+        cls, images: Sequence[SentImage], settings: Mapping[str, Any], http: Http
+    ) -> list[list[Label] | ProviderError]:
+        """Classify images in one request; the key goes in a header, not the address."""
+        key = settings["api_key"].reveal()
+        reply = http.post(
+            _TITLE,
+            settings["endpoint"] + _PATH,
+            headers={"X-Goog-Api-Key": key, "Content-Type": "application/json"},
+            data=json.dumps(
+                {"requests": [_request(image) for image in images]}
+            ).encode(),
+        )
+        _check(reply, key)
+        try:
+            answers = reply.body["responses"]
+            if len(answers) != len(images):
+                raise ValueError
+            return [_labels(answer) for answer in answers]
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise ProviderError(f"{_TITLE} gave no usable answer.") from None
+
+
+def _request(image: SentImage) -> dict[str, Any]:
+    return {
+        "image": {"content": base64.b64encode(image.data).decode()},
+        "features": [{"type": "LABEL_DETECTION", "maxResults": MOST_LABELS}],
+    }
+
+
+def _check(reply: Reply, key: str) -> None:
+    error = reply.body.get("error") if isinstance(reply.body, dict) else None
+    error = error if isinstance(error, dict) else {}
+    message = str(error.get("message", ""))
+    details = error.get("details")
+    details = details if isinstance(details, list) else []
+    for detail in details:
+        if not isinstance(detail, dict):
+            continue
+        if reply.status == 400 and str(detail.get("reason")).startswith("API_KEY"):
+            # A wrong key is a wrong argument to Google, and not a matter of rights.
+            words = printable(message.replace(key, "…"))
+            raise ProviderRefused(f"{_TITLE} does not accept the key: {words}")
+        if reply.status == 429 and "retryDelay" in detail:
+            raise ProviderBusy(
+                f"{_TITLE} asks to wait.", _seconds(detail["retryDelay"])
+            )
+    check_status(_TITLE, reply, key, message)
+
+
+def _seconds(delay: Any) -> float:
+    """Read a duration, such as ``"7s"``."""
+    try:
+        return float(str(delay).removesuffix("s"))
+    except ValueError:
+        return BUSY
+
+
+def _labels(answer: dict[str, Any]) -> list[Label] | ProviderError:
+    """Read what was said of one image; beside an error there may be labels."""
+    found = [
+        heard(
+            label.get("mid") or label["description"],
+            label["description"],
+            confidence(label["score"]),
+        )
+        for label in answer.get("labelAnnotations", [])
+    ]
+    error = answer.get("error")
+    if found or not error:
+        return surest(found)
+    words = printable(str(error.get("message", "")))
+    if error.get("code") == _INVALID_ARGUMENT:
+        return ProviderRejected(f"{_TITLE} does not take the image: {words}")
+    return ProviderError(f"{_TITLE} failed for the image: {words}")

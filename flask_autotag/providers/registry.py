@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
@@ -9,7 +10,8 @@ from ..errors import ConfigurationError
 from ..settings.fields import GENERAL, Section
 from ..settings.resolution import Settings
 from .azure_vision import AzureVisionProvider
-from .base import LocalProvider, Provider
+from .base import LocalProvider, Provider, RemoteProvider
+from .endpoints import Endpoint
 from .google_vision import GoogleVisionProvider
 from .tensorflow import TensorFlowProvider
 
@@ -41,9 +43,26 @@ def providers() -> tuple[type[Provider], ...]:
     return tuple(found)
 
 
-def sections() -> tuple[Section, ...]:
-    """All sections of settings, the general one first."""
-    return (GENERAL, *(provider.section for provider in providers()))
+def sections(allowed: frozenset[str] = frozenset()) -> tuple[Section, ...]:
+    """All sections of settings, the general one first.
+
+    :param allowed: origins that endpoints may have, beside those of the vendors.
+    """
+    return (GENERAL, *(_allowing(one.section, allowed) for one in providers()))
+
+
+def _allowing(section: Section, allowed: frozenset[str]) -> Section:
+    if not allowed:
+        return section
+    return replace(
+        section,
+        fields=tuple(
+            replace(field, check=field.check.allowing(allowed))
+            if isinstance(field.check, Endpoint)
+            else field
+            for field in section.fields
+        ),
+    )
 
 
 def enabled(settings: Settings) -> list[type[Provider]]:
@@ -54,6 +73,11 @@ def enabled(settings: Settings) -> list[type[Provider]]:
 def enabled_here(settings: Settings) -> list[type[LocalProvider]]:
     """Give those of them that classify on this machine."""
     return [one for one in enabled(settings) if issubclass(one, LocalProvider)]
+
+
+def enabled_elsewhere(settings: Settings) -> list[type[RemoteProvider]]:
+    """Give those of them that are asked over the network."""
+    return [one for one in enabled(settings) if issubclass(one, RemoteProvider)]
 
 
 def is_enabled(settings: Settings, provider: str) -> bool:

@@ -12,7 +12,7 @@ from typing import IO, Any
 from PIL import Image
 
 from ..errors import ClassifierError, ClassifierMemory, TaggingError
-from ..images import decode
+from ..images import decode, reduced, to_jpeg
 from ..providers.base import LocalProvider
 from ..providers.registry import find
 from .frames import read_frame, write_frame
@@ -49,9 +49,9 @@ def serve(requests: IO[bytes], answers: IO[bytes], timeout: float) -> None:
         except EOFError:
             return
         _end_after(timeout)
-        answer = _answer(request, data, providers)
+        answer, reduced_image = _answer(request, data, providers)
         _end_after(0)
-        write_frame(answers, answer)
+        write_frame(answers, answer, reduced_image)
 
 
 def _end_after(seconds: float) -> None:
@@ -66,34 +66,38 @@ def _end_after(seconds: float) -> None:
 
 def _answer(
     request: dict[str, Any], data: bytes, providers: dict[str, LocalProvider]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], bytes]:
+    """Give the answer, and the reduced image if that was asked for."""
     try:
-        return {"predictions": _classify(request["providers"], data, providers)}
+        return _classify(request, data, providers)
     except TaggingError as error:
-        return _error(error)
+        return _error(error), b""
     except MemoryError:
-        return _error(
+        memory = _error(
             ClassifierMemory(
                 "Classifying the image needs more memory than AUTOTAG_MEMORY_LIMIT"
                 " allows."
             )
         )
+        return memory, b""
     except Exception as error:
         # Such as a package that is not installed, or does not fit into the memory.
         text = " ".join(str(error).split())
-        return _error(
+        raised = _error(
             ClassifierError(
                 f"Classifying the image raised {type(error).__name__}: {text:.200}"
             )
         )
+        return raised, b""
 
 
 def _classify(
-    chosen: list[dict[str, Any]], data: bytes, providers: dict[str, LocalProvider]
-) -> list[dict[str, Any]]:
-    found = [_provider(choice, providers) for choice in chosen]
-    image = decode(data, max(provider.side for provider in found))
-    return [
+    request: dict[str, Any], data: bytes, providers: dict[str, LocalProvider]
+) -> tuple[dict[str, Any], bytes]:
+    found = [_provider(choice, providers) for choice in request["providers"]]
+    longest = request.get("reduce_to") or 0
+    image = decode(data, max(longest, *(provider.side for provider in found), 1))
+    predictions = [
         {
             "provider": provider.name,
             "model": provider.model,
@@ -104,6 +108,10 @@ def _classify(
         }
         for provider in found
     ]
+    if not longest:
+        return {"predictions": predictions}, b""
+    small = reduced(image, longest)
+    return {"predictions": predictions, "size": small.size}, to_jpeg(small)
 
 
 def _provider(

@@ -15,8 +15,15 @@ from typing import Any
 
 from .. import errors
 from ..errors import ClassifierCrashed, ClassifierError, TaggingError
-from ..models import MODEL_LENGTH, NAME_LENGTH
-from ..providers.base import MOST_LABELS, Label, LocalProvider, Prediction
+from ..models import MODEL_LENGTH
+from ..providers.base import (
+    MOST_LABELS,
+    LocalProvider,
+    Prediction,
+    SentImage,
+    heard,
+    one_line,
+)
 from ..settings.resolution import Settings
 from .process import ChildProcess
 
@@ -35,12 +42,15 @@ class Question:
     :param providers: the classes of the providers.
     :param settings: of the image's instance.
     :param model_dir: where further models are.
+    :param reduce_to: pixels of the longer side of the JPEG that the child is to give
+        back too, for providers elsewhere; ``None`` for none.
     """
 
     data: bytes = field(repr=False)
     providers: Sequence[type[LocalProvider]]
     settings: Settings
     model_dir: str | None
+    reduce_to: int | None = None
 
     def message(self) -> dict[str, Any]:
         """Make the JSON part of the request."""
@@ -53,12 +63,25 @@ class Question:
                     ),
                 }
                 for provider in self.providers
-            ]
+            ],
+            "reduce_to": self.reduce_to,
         }
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a child said of an image.
+
+    :param predictions: one of each provider that was asked.
+    :param reduced: the image as a small JPEG, if that was asked for.
+    """
+
+    predictions: Sequence[Prediction]
+    reduced: SentImage | None = None
+
+
 #: What came of a question.
-Outcome = list[Prediction] | TaggingError
+Outcome = Answer | TaggingError
 
 
 class Interrupted(Exception):
@@ -89,7 +112,7 @@ class Pool:
         """Let *size* children work at the same time; before the first image."""
         self._size = size
 
-    def classify(self, question: Question) -> list[Prediction]:
+    def classify(self, question: Question) -> Answer:
         """Decode one image and let providers classify it.
 
         :raises TaggingError: what is wrong with the image, the model or the child.
@@ -194,9 +217,9 @@ class Slot:
                 question = waiting[self._sent]
                 child.send(question.message(), question.data)
                 self._sent += 1
-            answer = child.receive()
+            answer, data = child.receive()
             self._sent -= 1
-            return _read_answer(answer, [each.name for each in waiting[0].providers])
+            return _read_answer(answer, data, waiting[0])
         except TaggingError as error:
             if self._interrupted:
                 raise Interrupted from None
@@ -242,22 +265,39 @@ class Slot:
         return child
 
 
-def _read_answer(answer: dict[str, Any], asked: Sequence[str]) -> list[Prediction]:
+def _read_answer(answer: dict[str, Any], data: bytes, asked: Question) -> Answer:
     """Read what a child said, believing nothing of it.
 
-    :param asked: names of the providers whose predictions it was asked for.
+    :param data: the reduced image, if one was asked for.
     :raises TaggingError: the error that it reported.
     :raises ClassifierCrashed: if it makes no sense.
     """
     try:
         if "error" in answer:
-            raise _error_class(answer["error"])(_text(answer["message"], 500))
-        return [
+            raise _error_class(answer["error"])(one_line(answer["message"], 500))
+        names = [provider.name for provider in asked.providers]
+        predictions = [
             _read_prediction(item, name)
-            for item, name in zip(answer["predictions"], asked, strict=True)
+            for item, name in zip(answer["predictions"], names, strict=True)
         ]
+        return Answer(predictions, _read_reduced(answer, data, asked))
     except (KeyError, OverflowError, TypeError, ValueError):
         raise ClassifierCrashed("The child process gave no usable answer.") from None
+
+
+def _read_reduced(
+    answer: dict[str, Any], data: bytes, asked: Question
+) -> SentImage | None:
+    if asked.reduce_to is None:
+        return None
+    width, height = answer["size"]
+    if (
+        not data
+        or not 0 < width <= asked.reduce_to
+        or not 0 < height <= asked.reduce_to
+    ):
+        raise ValueError("no reduced image")
+    return SentImage(data, int(width), int(height))
 
 
 def _error_class(name: str) -> type[TaggingError]:
@@ -271,24 +311,10 @@ def _read_prediction(item: dict[str, Any], provider: str) -> Prediction:
     if item["provider"] != provider:
         raise ValueError("another provider was asked")
     labels = tuple(
-        # A name that is too long for a tag stays too long: half of it is another.
-        Label(
-            _text(label_id, NAME_LENGTH),
-            _text(name, NAME_LENGTH + 1),
-            _confidence(confidence),
-        )
+        heard(label_id, name, _confidence(confidence))
         for label_id, name, confidence in item["labels"][:MOST_LABELS]
     )
-    return Prediction(provider, _text(item["model"], MODEL_LENGTH), labels)
-
-
-def _text(value: Any, length: int) -> str:
-    """Read a text that every database can store and every page can show."""
-    if not isinstance(value, str):
-        raise ValueError("no text")
-    return "".join(
-        character if character.isprintable() else " " for character in value[:length]
-    )
+    return Prediction(provider, one_line(item["model"], MODEL_LENGTH), labels)
 
 
 def _confidence(value: Any) -> float:

@@ -13,8 +13,9 @@ from ..errors import ClassifierCrashed, ClassifierError, ClassifierTimeout
 from .frames import read_frame, write_frame
 from .watch import Watch
 
-#: Bytes of the largest answer: 50 labels of each provider are some 5 KB.
-LARGEST_ANSWER = 2**20
+#: Bytes of the largest answer: 50 labels of each provider are some 5 KB, and a JPEG of
+#: 1024 by 1024 pixels of noise is one of 1 MB.
+LARGEST_ANSWER = 2**22
 #: Bytes that may be under way to a child: what Linux allows everybody.
 PIPE_BYTES = 2**20
 #: Seconds that a child which closed its streams has to end by itself.
@@ -72,7 +73,7 @@ class ChildProcess:
     def ask(self, request: dict[str, Any], data: bytes) -> dict[str, Any]:
         """Send one request and wait for its answer; see :meth:`receive`."""
         self.send(request, data)
-        return self.receive()
+        return self.receive()[0]
 
     def send(self, request: dict[str, Any], data: bytes) -> None:
         """Send one request. A second may be sent before the first is answered.
@@ -82,15 +83,16 @@ class ChildProcess:
         with self._in_time():
             write_frame(cast(IO[bytes], self._process.stdin), request, data)
 
-    def receive(self) -> dict[str, Any]:
+    def receive(self) -> tuple[dict[str, Any], bytes]:
         """Wait for the answer to the oldest request that has none.
 
+        :return: the JSON part, and the reduced image if that was asked for.
         :raises ClassifierTimeout: if the time was over.
         :raises ClassifierCrashed: if the child died; it has to be replaced.
         """
         with self._in_time():
             stdout = cast(IO[bytes], self._process.stdout)
-            return read_frame(stdout, LARGEST_ANSWER)[0]
+            return read_frame(stdout, LARGEST_ANSWER)
 
     def kill(self) -> None:
         """End the child at once, from any thread; who waits for it is told."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from .. import gate
 from ..checks import CheckError, shown
 from ..database import Database
 from ..errors import SettingsError, StaleSettings
@@ -127,7 +128,12 @@ def save_in(
     )
     if proposal.errors:
         raise SettingsError(proposal.errors)
-    stored.write(session, instance, proposal.before.own, proposal.after.own, who)
+    changed = stored.write(
+        session, instance, proposal.before.own, proposal.after.own, who
+    )
+    if changed:
+        # What was not accepted may be now.
+        gate.resume(session, stored.models, instance, {path[0] for path in changed})
     return proposal
 
 

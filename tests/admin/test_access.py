@@ -26,7 +26,7 @@ PAGES: dict[str, tuple[int, int, int, int]] = {
     "/autotag/history/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, 404),
 }
 VISITORS = (None, "nils", "mia", "ada")
-COMMANDS = ("save", "preview", "try", "reset")
+COMMANDS = ("save", "preview", "try", "reset", "test", "resume")
 
 
 def test_no_endpoint_is_forgotten(office: Office) -> None:
@@ -59,7 +59,7 @@ def test_a_command(
     form = ada.get(path)
     data: dict[str, Any] = {
         "setting.tensorflow.confidence_threshold": "0.3",
-        ("reset" if command == "reset" else "command"): command,
+        (command if command in ("reset", "test", "resume") else "command"): command,
     }
     page = office.visitor(VISITORS[place]).send(path, form, **data)
     expected = PAGES[path][place]

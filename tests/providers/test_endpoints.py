@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_autotag.providers.azure_vision import HOSTS
-from flask_autotag.providers.endpoints import vendor_endpoint
+from flask_autotag.providers.endpoints import Endpoint, origins
 
 EXAMPLE = "https://my-resource.cognitiveservices.azure.com"
-check = vendor_endpoint(EXAMPLE, *HOSTS)
+check = Endpoint(EXAMPLE, suffixes=HOSTS)
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,21 @@ def test_what_is_accepted_is_https_at_the_vendor(text: str) -> None:
         assert accepted.endswith(HOSTS)
         assert check(accepted) == accepted
         assert not set(accepted.removeprefix("https://")) & set("/@:?#\\")
+
+
+def test_more_is_accepted_only_where_the_configuration_allows_it() -> None:
+    allowing = check.allowing(origins("http://127.0.0.1:8501/, https://Vision.Local"))
+    assert allowing("http://127.0.0.1:8501/") == "http://127.0.0.1:8501"
+    assert allowing("https://vision.local") == "https://vision.local"
+    assert allowing(EXAMPLE) == EXAMPLE
+    for other in ("http://127.0.0.1:8502", "http://127.0.0.1:8501/x", "https://local"):
+        with pytest.raises(ValueError):
+            allowing(other)
+
+
+@pytest.mark.parametrize(
+    "value", ["ftp://x", "http://x/y", "http://u@x", "x", "http://", [7], 7]
+)
+def test_what_is_no_origin(value: object) -> None:
+    with pytest.raises(ValueError, match=r"^must "):
+        origins(value)

@@ -62,7 +62,7 @@ def make_pool(children: list[Tracked]) -> Callable[..., Pool]:
 
 def classify(pool: Pool, data: bytes) -> Prediction:
     """Let the pool classify an image with the default settings."""
-    (prediction,) = pool.classify(asked(data))
+    (prediction,) = pool.classify(asked(data)).predictions
     return prediction
 
 

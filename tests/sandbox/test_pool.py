@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -25,7 +26,7 @@ from flask_autotag import (
     TaggingError,
     UnreadableImage,
 )
-from flask_autotag.providers.base import MOST_LABELS, Label, Prediction
+from flask_autotag.providers.base import MOST_LABELS, Label, Prediction, SentImage
 from flask_autotag.providers.registry import enabled_here
 from flask_autotag.sandbox import pool as pool_module
 from flask_autotag.sandbox import process
@@ -33,7 +34,7 @@ from flask_autotag.sandbox.pool import Pool, Question, _read_answer
 from flask_autotag.settings.resolution import Settings
 
 from ..hosts import ESPRESSO
-from .conftest import PATIENCE, SETTINGS, Tracked, classify, encode
+from .conftest import PATIENCE, SETTINGS, Tracked, asked, classify, encode
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses Unix signals")
 
@@ -366,8 +367,11 @@ def answer_of(*labels: Any, provider: Any = "tensorflow", model: Any = "m 1") ->
     return {"predictions": [item]}
 
 
+ASKED = asked(b"")
+
+
 def read_one(answer: dict[str, Any]) -> Prediction:
-    (prediction,) = _read_answer(answer, ["tensorflow"])
+    (prediction,) = _read_answer(answer, b"", ASKED).predictions
     return prediction
 
 
@@ -417,7 +421,7 @@ class TestAnswers:
         answer = json.loads(json.dumps(answer))
         predictions, message = [], ""
         try:
-            predictions = _read_answer(answer, ["tensorflow"])
+            predictions = list(_read_answer(answer, b"", ASKED).predictions)
         except TaggingError as error:
             message = str(error)
         assert message.isprintable()
@@ -469,12 +473,23 @@ class TestAnswers:
     )
     def test_an_answer_of_another_form(self, answer: dict[str, Any]) -> None:
         with pytest.raises(ClassifierCrashed) as caught:
-            _read_answer(answer, ["tensorflow"])
+            _read_answer(answer, b"", ASKED)
         assert str(caught.value) == NO_USABLE_ANSWER
 
     def test_only_so_many_labels_are_read(self) -> None:
         labels = [[f"n{number}", "dog", 0.5] for number in range(10 * MOST_LABELS)]
         assert len(read_one(answer_of(*labels)).labels) == MOST_LABELS
+
+    def test_a_reduced_image_is_what_was_asked_for(self) -> None:
+        reducing = dataclasses.replace(ASKED, reduce_to=100)
+        good = {"predictions": [answer_of()["predictions"][0]], "size": [100, 60]}
+        sent = _read_answer(good, b"jpeg", reducing).reduced
+        assert sent == SentImage(b"jpeg", 100, 60)
+        for size in ([101, 60], [0, 60], ["x", 1], [1], None, [1, True, 3]):
+            with pytest.raises(ClassifierCrashed):
+                _read_answer({**good, "size": size}, b"jpeg", reducing)
+        with pytest.raises(ClassifierCrashed):
+            _read_answer(good, b"", reducing)
 
     def test_long_texts_are_cut(self) -> None:
         long = "x" * 100_000
@@ -494,12 +509,14 @@ class TestAnswers:
             "tensorflow", "a b", (Label("a b", "a b", 0.5),)
         )
         with pytest.raises(TaggingError) as caught:
-            _read_answer({"error": "TaggingError", "message": text}, [])
+            _read_answer({"error": "TaggingError", "message": text}, b"", ASKED)
         assert str(caught.value) == "a b"
 
     def test_an_error_keeps_its_class_and_message(self) -> None:
         with pytest.raises(UnreadableImage) as caught:
-            _read_answer({"error": "UnreadableImage", "message": "It is empty."}, [])
+            _read_answer(
+                {"error": "UnreadableImage", "message": "It is empty."}, b"", ASKED
+            )
         assert str(caught.value) == "It is empty."
 
     @pytest.mark.parametrize(
@@ -516,11 +533,13 @@ class TestAnswers:
     )
     def test_an_error_of_an_unknown_class_is_the_classifiers(self, name: str) -> None:
         with pytest.raises(TaggingError) as caught:
-            _read_answer({"error": name, "message": "Something."}, [])
+            _read_answer({"error": name, "message": "Something."}, b"", ASKED)
         assert type(caught.value) is ClassifierError
         assert str(caught.value) == "Something."
 
     def test_a_long_message_is_cut(self) -> None:
         with pytest.raises(ClassifierError) as caught:
-            _read_answer({"error": "ClassifierError", "message": "x" * 9999}, [])
+            _read_answer(
+                {"error": "ClassifierError", "message": "x" * 9999}, b"", ASKED
+            )
         assert str(caught.value) == "x" * 500

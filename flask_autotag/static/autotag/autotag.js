@@ -87,7 +87,7 @@ function judge(root) {
 async function answerInPlace(event) {
   const form = event.target;
   const button = event.submitter;
-  if (!button || !["try", "preview"].includes(button.value)) return;
+  if (!button || !(["try", "preview"].includes(button.value) || button.name === "test")) return;
   event.preventDefault();
   const body = new FormData(form, button);
   for (const each of form.querySelectorAll("button")) each.disabled = true;
@@ -96,7 +96,7 @@ async function answerInPlace(event) {
     const text = await response.text();
     const root = new DOMParser().parseFromString(text, "text/html").querySelector(".autotag");
     if (!root || response.redirected) throw new Error("another page");
-    replace(form.closest(".autotag"), document.importNode(root, true), button.value);
+    replace(form.closest(".autotag"), document.importNode(root, true), button);
   } catch {
     // Signed out meanwhile, or no network: let the browser show what there is.
     for (const each of form.querySelectorAll("button")) each.disabled = false;
@@ -105,7 +105,7 @@ async function answerInPlace(event) {
   }
 }
 
-function replace(old, root, action) {
+function replace(old, root, button) {
   for (const kept of old.querySelectorAll("input[type=file], input[type=password]")) {
     root.querySelector(`#${kept.id}`)?.replaceWith(kept);
   }
@@ -121,8 +121,10 @@ function replace(old, root, action) {
   start(root);
   judge(root);
   const wrong = root.querySelector("[aria-invalid=true]");
-  const result = root.querySelector(action === "try" ? "#autotag-try-result" : "#autotag-preview-result");
-  (wrong ?? result ?? root.querySelector("[role=alert]"))?.focus();
+  const results = { try: "#autotag-try-result", preview: "#autotag-preview-result" };
+  const result = results[button.value] ? root.querySelector(results[button.value]) : null;
+  const same = root.querySelector(`button[name="${CSS.escape(button.name)}"][value="${CSS.escape(button.value)}"]`);
+  (wrong ?? result ?? same)?.focus();
   result?.scrollIntoView({ block: "nearest" });
 }
 

@@ -1,0 +1,93 @@
+"""Trying whether a provider elsewhere answers, with what is typed in the form."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from .. import gate
+from ..errors import TaggingError
+from ..providers.base import RemoteProvider, SentImage
+from ..providers.http import Http
+from ..providers.registry import providers
+from ..settings.resolution import Settings
+from ..state import State
+from .text import gettext
+
+_SIDE = 64
+
+
+@dataclass(frozen=True)
+class ConnectionTest:
+    """What came of a try.
+
+    :param provider: its name.
+    :param works: whether it answered, and accepted the key.
+    :param sentence: what to tell.
+    """
+
+    provider: str
+    works: bool
+    sentence: str
+
+
+def try_connection(
+    state: State, instance: str, name: str, settings: Settings
+) -> ConnectionTest:
+    """Send a small grey image. It counts as one of the month.
+
+    :param instance: or :data:`.stored.SYSTEM`.
+    :param settings: as typed, not saved yet.
+    """
+    provider = find(name)
+    if provider is None:
+        return ConnectionTest(name, False, gettext("There is no such provider."))
+    values = settings[name]
+    if any(
+        field.required and values[field.name] is None
+        for field in provider.section.fields
+    ):
+        return ConnectionTest(
+            name, False, gettext("Type the key, and what else it needs, first.")
+        )
+    models = state.database.models
+    if not state.database.transact(
+        lambda session: gate.may_test(session, models, instance, name)
+    ):
+        return ConnectionTest(
+            name, False, gettext("It was tried just now. Wait ten seconds.")
+        )
+    return _ask(state, provider, values)
+
+
+def find(name: str) -> type[RemoteProvider] | None:
+    """Give a provider elsewhere by its name."""
+    for provider in providers():
+        if provider.name == name and issubclass(provider, RemoteProvider):
+            return provider
+    return None
+
+
+def _ask(state: State, provider: type[RemoteProvider], values: Any) -> ConnectionTest:
+    http = Http(state.config.allowed_origins)
+    try:
+        [answer] = provider.classify([_grey()], values, http)
+    except TaggingError as error:
+        return ConnectionTest(provider.name, False, str(error))
+    except Exception as error:
+        sentence = gettext("It failed (%(kind)s).", kind=type(error).__name__)
+        return ConnectionTest(provider.name, False, sentence)
+    if isinstance(answer, TaggingError):
+        return ConnectionTest(provider.name, False, str(answer))
+    return ConnectionTest(
+        provider.name, True, gettext("It answers, and accepts the key.")
+    )
+
+
+def _grey() -> SentImage:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (_SIDE, _SIDE), "grey").save(file, "JPEG")
+    return SentImage(file.getvalue(), _SIDE, _SIDE)

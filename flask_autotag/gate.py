@@ -1,0 +1,225 @@
+"""Whether a provider elsewhere may be asked now, on behalf of an instance.
+
+What decides is in the database, for all workers together: a pause after a key was
+not accepted, a breaker after failures in a row, and the images of the month.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Table, delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from .database import database_now, insert_or_ignore, lock_writers, rows_changed
+from .errors import ProviderBusy, ProviderRefused, TaggingError
+from .models import Models
+from .settings.stored import SYSTEM
+
+#: Failures in a row after which a provider is left alone …
+FAILURES = 5
+#: … for so many seconds, doubled with each further failure up to the longest.
+FIRST_REST, LONGEST_REST = 30.0, 3600.0
+#: Seconds between two tries whether a provider answers: nobody scans anything so.
+BETWEEN_TESTS = 10.0
+#: Characters of a sentence that are kept.
+_REASON_LENGTH = 500
+
+
+@dataclass(frozen=True)
+class ProviderState:
+    """How a provider fares in one instance.
+
+    :param paused: why it is paused; ``None`` if it is not.
+    :param paused_at: since when, in UTC.
+    :param resting: seconds for which it is still left alone; 0 if it is not.
+    :param calls: images that were sent this month.
+    """
+
+    paused: str | None
+    paused_at: datetime | None
+    resting: float
+    calls: int
+
+
+def admit(
+    session: Session,
+    models: Models,
+    instance: str,
+    provider: str,
+    wanted: int,
+    limit: int,
+) -> int:
+    """Count images that are about to be sent, before they are.
+
+    They count even if the call fails: whether it is charged, nobody knows.
+
+    :param wanted: how many there are.
+    :param limit: how many may be sent in a month, 0 for any number.
+    :return: how many may be sent now.
+    :raises ProviderRefused: if the provider is paused.
+    :raises ProviderBusy: if it is left alone for a while.
+    """
+    _raise_if_closed(session, models, instance, provider)
+    table = models.usage.__table__
+    key = {"instance": instance, "provider": provider, "month": this_month()}
+    lock_writers(session, table)
+    dialect = session.get_bind().dialect.name
+    session.execute(insert_or_ignore(table, dialect, list(key)), {**key, "calls": 0})
+    same = [table.c[name] == value for name, value in key.items()]
+    calls = session.execute(
+        select(table.c.calls).where(*same).with_for_update()
+    ).scalar_one()
+    granted = min(wanted, max(0, limit - calls)) if limit else wanted
+    session.execute(update(table).where(*same).values(calls=table.c.calls + granted))
+    return granted
+
+
+def note_success(
+    session: Session, models: Models, instance: str, provider: str
+) -> None:
+    """Forget failures, if there were any."""
+    table = models.provider_state.__table__
+    session.execute(
+        update(table)
+        .where(*_same(table, instance, provider), table.c.failures > 0)
+        .values(failures=0, open_until=None)
+    )
+
+
+def note_failure(
+    session: Session,
+    models: Models,
+    instance: str,
+    provider: str,
+    error: TaggingError,
+) -> None:
+    """Remember a failure: pause the provider, or leave it alone for a while."""
+    table = models.provider_state.__table__
+    dialect = session.get_bind().dialect.name
+    lock_writers(session, table)
+    key = {"instance": instance, "provider": provider}
+    session.execute(insert_or_ignore(table, dialect, list(key)), {**key, "failures": 0})
+    same = _same(table, instance, provider)
+    now = database_now(dialect)
+    values: dict[str, Any]
+    if isinstance(error, ProviderRefused):
+        values = {
+            "paused": str(error)[:_REASON_LENGTH],
+            "paused_at": datetime.now(UTC).replace(tzinfo=None),
+        }
+    elif isinstance(error, ProviderBusy):
+        values = {"open_until": now + error.seconds}
+    else:
+        failures = (
+            1
+            + session.execute(
+                select(table.c.failures).where(*same).with_for_update()
+            ).scalar_one()
+        )
+        values = {"failures": failures}
+        if failures >= FAILURES:
+            rest = min(LONGEST_REST, FIRST_REST * 2.0 ** (failures - FAILURES))
+            values["open_until"] = now + rest
+    session.execute(update(table).where(*same).values(**values))
+
+
+def resume(
+    session: Session, models: Models, instance: str, providers: Collection[str]
+) -> None:
+    """Let providers be asked again: somebody acted.
+
+    :param instance: or :data:`.SYSTEM`, for all instances.
+    """
+    table = models.provider_state.__table__
+    statement = delete(table).where(table.c.provider.in_(providers))
+    if instance != SYSTEM:
+        statement = statement.where(table.c.instance == instance)
+    session.execute(statement)
+
+
+def may_test(session: Session, models: Models, instance: str, provider: str) -> bool:
+    """Whether somebody may try again if a provider answers; if so, it counts."""
+    table = models.provider_state.__table__
+    dialect = session.get_bind().dialect.name
+    lock_writers(session, table)
+    key = {"instance": instance, "provider": provider}
+    session.execute(insert_or_ignore(table, dialect, list(key)), {**key, "failures": 0})
+    now = database_now(dialect)
+    statement = (
+        update(table)
+        .where(
+            *_same(table, instance, provider),
+            or_(table.c.tested_at.is_(None), table.c.tested_at < now - BETWEEN_TESTS),
+        )
+        .values(tested_at=now)
+    )
+    return rows_changed(session, statement) == 1
+
+
+def read_states(
+    session: Session, models: Models, instance: str
+) -> dict[str, ProviderState]:
+    """Read how each provider fares that was asked or failed, by name."""
+    state, usage = models.provider_state.__table__, models.usage.__table__
+    now = database_now(session.get_bind().dialect.name)
+    rows = session.execute(
+        select(
+            state.c.provider,
+            state.c.paused,
+            state.c.paused_at,
+            (state.c.open_until - now).label("resting"),
+        ).where(state.c.instance == instance)
+    ).all()
+    calls = {
+        row.provider: row.calls
+        for row in session.execute(
+            select(usage.c.provider, usage.c.calls).where(
+                usage.c.instance == instance, usage.c.month == this_month()
+            )
+        )
+    }
+    found = {
+        name: ProviderState(None, None, 0.0, number) for name, number in calls.items()
+    }
+    for row in rows:
+        found[row.provider] = ProviderState(
+            row.paused,
+            row.paused_at.replace(tzinfo=UTC) if row.paused_at else None,
+            max(0.0, float(row.resting or 0)),
+            calls.get(row.provider, 0),
+        )
+    return found
+
+
+def this_month() -> str:
+    """Name the month, in UTC: such as 2026-11."""
+    return datetime.now(UTC).strftime("%Y-%m")
+
+
+def _raise_if_closed(
+    session: Session, models: Models, instance: str, provider: str
+) -> None:
+    table = models.provider_state.__table__
+    now = database_now(session.get_bind().dialect.name)
+    row = session.execute(
+        select(table.c.paused, (table.c.open_until - now).label("resting")).where(
+            *_same(table, instance, provider)
+        )
+    ).one_or_none()
+    if row is None:
+        return
+    if row.paused is not None:
+        raise ProviderRefused(f"It is paused: {row.paused}")
+    if row.resting is not None and row.resting > 0:
+        raise ProviderBusy(
+            "The provider failed, or asked to wait; it is left alone for a while.",
+            float(row.resting),
+        )
+
+
+def _same(table: Table, instance: str, provider: str) -> tuple[Any, ...]:
+    return (table.c.instance == instance, table.c.provider == provider)

@@ -1,0 +1,34 @@
+"""The settings with which an instance limits what a provider may cost."""
+
+from __future__ import annotations
+
+from .. import checks
+from ..settings.fields import Field, Input
+
+#: What happens to images beyond the limit.
+SKIP, WAIT = "skip", "wait"
+
+
+def limit_fields() -> tuple[Field, ...]:
+    """Make the fields of a provider that charges for each image."""
+    return (
+        Field(
+            "monthly_limit",
+            0,
+            checks.whole_number(0, 1_000_000_000),
+            "Images a month",
+            "How many images an instance may send in a calendar month (UTC). 0 means no"
+            " limit.",
+            Input.COUNT,
+        ),
+        Field(
+            "over_limit",
+            SKIP,
+            checks.one_of(SKIP, WAIT),
+            "Beyond that",
+            "'skip': images go without this provider. 'wait': they wait for the next"
+            " month, with the tags of the other providers.",
+            Input.CHOICE,
+            choices=lambda _model_dir: (SKIP, WAIT),
+        ),
+    )

@@ -1,0 +1,275 @@
+"""Asking the providers elsewhere: who may be asked, in how many requests, at a time.
+
+No transaction is open while a request lasts. What one provider fails at costs the
+labels of the others nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from . import gate
+from .errors import (
+    ProviderBusy,
+    ProviderError,
+    ProviderLimit,
+    ProviderRejected,
+    TaggingError,
+)
+from .providers.base import Label, Prediction, RemoteProvider, SentImage
+from .providers.http import Http
+from .providers.limits import WAIT
+from .providers.registry import enabled_elsewhere
+from .settings.resolution import Settings
+from .state import State
+from .tagging import Classified, classified, question
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+#: Requests that one thread's batch has under way at a time.
+_AT_A_TIME = 4
+#: Seconds that an image waits at most before it is looked at again.
+_LONG = 3600.0
+
+Kind = type[RemoteProvider]
+
+
+@dataclass(frozen=True)
+class Task:
+    """An image for the providers elsewhere.
+
+    :param sha256: of the file that was uploaded, not of what is sent.
+    :param settings: of the instance.
+    """
+
+    instance: str
+    sha256: str
+    image: SentImage
+    settings: Settings
+
+
+@dataclass
+class Result:
+    """What came of a task.
+
+    :ivar predictions: one of each provider that answered.
+    :ivar failures: why the others did not, by provider.
+    """
+
+    predictions: list[Prediction] = field(default_factory=list)
+    failures: dict[str, TaggingError] = field(default_factory=dict)
+
+
+def classify(
+    app: Flask, state: State, instance: str, data: bytes, settings: Settings
+) -> Classified:
+    """Let every enabled provider classify one image, here and elsewhere.
+
+    :raises TaggingError: what is wrong with the image, the model or the child; or with
+        a provider elsewhere, if no other answered.
+    """
+    asked = question(data, settings, state.config.model_dir)
+    answer = state.pool.classify(asked)
+    found = classified(asked, answer)
+    if answer.reduced is None:
+        return found
+    task = Task(instance, found.sha256, answer.reduced, settings)
+    [result] = ask(app, state, [task])
+    return joined(found, result)
+
+
+def joined(found: Classified, result: Result) -> Classified:
+    """Put together what was said here and elsewhere.
+
+    :raises TaggingError: if nobody said anything.
+    """
+    predictions = [*found.predictions, *result.predictions]
+    if result.failures and not predictions:
+        # Of several the one that may pass: then all are asked again.
+        raise min(result.failures.values(), key=lambda error: error.permanent)
+    return Classified(found.sha256, predictions, result.failures)
+
+
+def ask(app: Flask, state: State, tasks: Sequence[Task]) -> list[Result]:
+    """Ask every provider that is enabled for each task's instance.
+
+    :return: the results, in the order of *tasks*. Nothing is raised.
+    """
+    results = [Result() for _ in tasks]
+    with ThreadPoolExecutor(_AT_A_TIME, "flask-autotag-remote") as executor:
+        for places, outcomes in executor.map(
+            lambda request: _send(app, state, request),
+            list(_requests(app, state, tasks, results)),
+        ):
+            for place, (provider, outcome) in zip(places, outcomes, strict=True):
+                if isinstance(outcome, TaggingError):
+                    results[place].failures[provider.name] = outcome
+                else:
+                    results[place].predictions.append(outcome)
+    return results
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Different images of one instance, for one provider.
+
+    :param images: with the places of the tasks that have these bytes.
+    """
+
+    provider: Kind
+    instance: str
+    settings: Settings
+    images: Sequence[tuple[SentImage, Sequence[int]]]
+
+
+def _requests(
+    app: Flask, state: State, tasks: Sequence[Task], results: Sequence[Result]
+) -> Iterator[_Request]:
+    """Group the tasks into requests; what was paid for before is put into *results*."""
+    groups: dict[tuple[Kind, str], dict[str, list[int]]] = {}
+    for place, task in enumerate(tasks):
+        for provider in enabled_elsewhere(task.settings):
+            group = groups.setdefault((provider, task.instance), {})
+            group.setdefault(task.sha256, []).append(place)
+    for (provider, instance), same_bytes in groups.items():
+        settings = tasks[next(iter(same_bytes.values()))[0]].settings
+        model = provider.model(settings[provider.name])
+        with app.app_context():
+            known = _known(state, instance, provider.name, model, list(same_bytes))
+        for sha256, prediction in known.items():
+            for place in same_bytes.pop(sha256):
+                results[place].predictions.append(prediction)
+        images = [(tasks[places[0]].image, places) for places in same_bytes.values()]
+        for start in range(0, len(images), provider.together):
+            part = images[start : start + provider.together]
+            yield _Request(provider, instance, settings, part)
+
+
+def _known(
+    state: State, instance: str, provider: str, model: str, contents: list[str]
+) -> dict[str, Prediction]:
+    """Find what the provider said of the same bytes before, by their digest."""
+    models = state.database.models
+    asset, prediction = models.asset.__table__, models.prediction.__table__
+    shared = state.config.reuse_across_instances
+    where = [] if shared else [asset.c.instance == instance]
+
+    def work(session: Session) -> dict[str, Prediction]:
+        rows = session.execute(
+            select(asset.c.sha256, prediction.c.labels)
+            .join_from(asset, prediction, prediction.c.asset_id == asset.c.id)
+            .where(
+                *where,
+                asset.c.sha256.in_(contents),
+                prediction.c.provider == provider,
+                prediction.c.model == model,
+            )
+        )
+        return {
+            row.sha256: Prediction(
+                provider, model, tuple(Label(*label) for label in row.labels)
+            )
+            for row in rows
+        }
+
+    return state.database.transact(work)
+
+
+#: What came of one image at one provider.
+_Outcome = tuple[Kind, Prediction | TaggingError]
+
+
+def _send(
+    app: Flask, state: State, request: _Request
+) -> tuple[list[int], list[_Outcome]]:
+    """Send a request, as far as that is allowed, and remember how it went.
+
+    :return: places of tasks, and the outcome of each.
+    """
+    with app.app_context():
+        outcomes = _send_allowed(state, request)
+    places, spread = [], []
+    for (_, same), outcome in zip(request.images, outcomes, strict=True):
+        for place in same:
+            places.append(place)
+            spread.append((request.provider, outcome))
+    return places, spread
+
+
+def _send_allowed(state: State, request: _Request) -> list[Prediction | TaggingError]:
+    number = len(request.images)
+    settings = request.settings[request.provider.name]
+    try:
+        granted = state.database.transact(
+            lambda session: gate.admit(
+                session,
+                state.database.models,
+                request.instance,
+                request.provider.name,
+                number,
+                settings.get("monthly_limit", 0),
+            )
+        )
+    except TaggingError as error:
+        return [error] * number
+    images = [image for image, _ in request.images[:granted]]
+    answers = _call(state, request, images) if images else []
+    return answers + [_over_limit(settings)] * (number - granted)
+
+
+def _call(
+    state: State, request: _Request, images: Sequence[SentImage]
+) -> list[Prediction | TaggingError]:
+    provider = request.provider
+    settings = request.settings[provider.name]
+    failure: TaggingError | None = None
+    try:
+        answers = provider.classify(
+            images, settings, Http(state.config.allowed_origins)
+        )
+        if len(answers) != len(images):
+            raise ProviderError(f"{provider.section.title} gave no usable answer.")
+    except TaggingError as error:
+        failure = error
+    except Exception as error:
+        # Of a provider of others; its words might hold the key.
+        failure = ProviderError(
+            f"{provider.section.title} raised {type(error).__name__}."
+        )
+    _remember(state, request, failure)
+    if failure is not None:
+        return [failure] * len(images)
+    model = provider.model(settings)
+    return [
+        answer
+        if isinstance(answer, TaggingError)
+        else Prediction(provider.name, model, tuple(answer))
+        for answer in answers
+    ]
+
+
+def _remember(state: State, request: _Request, failure: TaggingError | None) -> None:
+    models, instance = state.database.models, request.instance
+    name = request.provider.name
+
+    def work(session: Session) -> None:
+        # One that merely does not like the image works.
+        if failure is None or isinstance(failure, ProviderRejected):
+            gate.note_success(session, models, instance, name)
+        else:
+            gate.note_failure(session, models, instance, name, failure)
+
+    state.database.transact(work)
+
+
+def _over_limit(settings: Any) -> TaggingError:
+    if settings.get("over_limit") == WAIT:
+        return ProviderBusy("The images of this month are used up; it waits.", _LONG)
+    return ProviderLimit("The images of this month are used up.")

@@ -1,0 +1,99 @@
+"""How a provider elsewhere fares, on the page; and whether it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import update
+
+from flask_autotag import ProviderRefused, gate
+
+from ..vendors import Answer, Vendor, vendor
+from .conftest import SHOP_URL, SYSTEM_URL, Office, Page, Visitor, open_office
+
+ENDPOINT, KEY = "setting.google.endpoint", "setting.google.api_key"
+SECRET = "AIza-secret-0123"
+WORKS = {"responses": [{"labelAnnotations": [{"description": "Grey", "score": 0.9}]}]}
+
+
+@pytest.fixture
+def google() -> Iterator[Vendor]:
+    with vendor() as running:
+        running.answer = Answer(body=WORKS)
+        yield running
+
+
+@pytest.fixture
+def office(sqlite_url: str, google: Vendor) -> Iterator[Office]:
+    with open_office(sqlite_url, AUTOTAG_ALLOWED_ORIGINS=[google.url]) as made:
+        yield made
+
+
+def told(page: Page) -> str:
+    return page.text("[aria-labelledby=autotag-section-google] [role=status]")
+
+
+@pytest.mark.parametrize("path", [SHOP_URL, SYSTEM_URL])
+def test_a_key_is_tried_before_it_is_saved(
+    office: Office, ada: Visitor, google: Vendor, path: str
+) -> None:
+    page = ada.send(path, test="google", **{ENDPOINT: google.url, KEY: SECRET})
+    assert told(page) == "It answers, and accepts the key."
+    assert google.requests[0].headers["x-goog-api-key"] == SECRET
+    assert page.fields[ENDPOINT] == google.url
+    assert SECRET not in page.html
+    assert office.desk.changes() == office.desk.changes("shop") == []
+
+
+def test_what_the_vendor_says_is_told_without_the_key(
+    ada: Visitor, google: Vendor
+) -> None:
+    google.answer = Answer(403, {"error": {"message": f"<b>{SECRET}</b> is bad"}})
+    page = ada.send(SHOP_URL, test="google", **{ENDPOINT: google.url, KEY: SECRET})
+    assert told(page) == "Google Cloud Vision answered 403: <b>…</b> is bad"
+
+
+def test_it_is_no_port_scanner(office: Office, ada: Visitor, google: Vendor) -> None:
+    typed = {ENDPOINT: google.url, KEY: SECRET}
+    ada.send(SHOP_URL, test="google", **typed)
+    page = ada.send(SHOP_URL, test="google", **typed)
+    assert told(page) == "It was tried just now. Wait ten seconds."
+    assert len(google.requests) == 1
+    table = office.desk.state.database.models.provider_state.__table__
+    office.desk.execute(update(table).values(tested_at=1))
+    ada.send(SHOP_URL, test="google", **typed)
+    assert len(google.requests) == 2
+    page = ada.send(
+        SHOP_URL, test="google", **{ENDPOINT: "http://127.0.0.1:22", KEY: SECRET}
+    )
+    assert "must begin with https://" in page.error(ENDPOINT)
+    assert (
+        page.soup.select("[aria-labelledby=autotag-section-google] [role=status]") == []
+    )
+
+
+def test_without_a_key_there_is_nothing_to_try(ada: Visitor) -> None:
+    page = ada.send(SHOP_URL, test="google")
+    assert told(page) == "Type the key, and what else it needs, first."
+    assert ada.send(SHOP_URL, test="tensorflow").status == 200
+    assert ada.send(SHOP_URL, test="nobody").status == 200
+
+
+def test_a_pause_is_shown_until_somebody_resumes(office: Office, ada: Visitor) -> None:
+    state = office.desk.state
+    models = state.database.models
+    with office.host.app.app_context(), state.database.begin() as session:
+        error = ProviderRefused("Google Cloud Vision answered 403.")
+        gate.note_failure(session, models, "shop", "google", error)
+        gate.admit(session, models, "shop", "microsoft", 1234, 0)
+    page = ada.get(SHOP_URL)
+    section = "[aria-labelledby=autotag-section-google]"
+    assert "Google Cloud Vision answered 403." in page.text(f"{section} .at-error")
+    assert page.text(f"{section} .at-error").startswith("Paused since 2")
+    assert "Images sent this month: 1,234." in page.html
+    page = ada.send(SHOP_URL, resume="google")
+    assert page.text(".at-notice") == "It will be asked again for the next image."
+    assert "Paused since" not in page.html
+    with office.host.app.app_context(), state.database.begin() as session:
+        assert gate.admit(session, models, "shop", "google", 1, 0) == 1

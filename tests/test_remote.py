@@ -1,0 +1,465 @@
+"""Providers elsewhere at work: what they cost, their pauses, each other's failures."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from PIL import Image
+from sqlalchemy import select, update
+
+from flask_autotag import AssetRef, gate, image_uploaded
+from flask_autotag.errors import ProviderBusy, ProviderError, ProviderRefused
+from flask_autotag.jobs.worker import Worker
+
+from .hosts import ESPRESSO, Host, make_host
+from .settings.desk import Desk
+from .vendors import Answer, Recorded, Vendor, vendor
+
+GOOGLE_ON = {
+    "AUTOTAG_GOOGLE_ENABLED": True,
+    "AUTOTAG_GOOGLE_API_KEY": "AIza-secret-0123",
+}
+SAYS_CUP = {"responses": [{"labelAnnotations": [{"description": "Cup", "score": 0.9}]}]}
+MAXIMUM = ("google", "monthly_limit")
+
+
+@pytest.fixture
+def google() -> Iterator[Vendor]:
+    with vendor() as running:
+        running.answer = answer_each
+        yield running
+
+
+def answer_each(recorded: Recorded) -> Answer:
+    """Say of every image that it is a cup."""
+    number = len(recorded.json["requests"])
+    return Answer(body={"responses": SAYS_CUP["responses"] * number})
+
+
+@pytest.fixture
+def cloud_host(database_url: str, google: Vendor) -> Iterator[Host]:
+    """A host that asks Google too; nobody works off its queue."""
+    with make_host(
+        database_url,
+        AUTOTAG_GOOGLE_ENDPOINT=google.url,
+        AUTOTAG_ALLOWED_ORIGINS=[google.url],
+        **GOOGLE_ON,
+    ) as host:
+        host.app.config["SECRET_KEY"] = "of the host, and long enough for it"
+        yield host
+
+
+def photo(number: int) -> bytes:
+    """Make a photo that differs from the others."""
+    file = io.BytesIO()
+    with Image.open(ESPRESSO) as image:
+        image.thumbnail((300, 300))
+        image.putpixel((0, 0), (number % 256, number // 256, 7))
+        image.save(file, "PNG")
+    return file.getvalue()
+
+
+def upload(
+    host: Host, *numbers: int, instance: str = "shop", same: bool = False
+) -> None:
+    for number in numbers:
+        image_uploaded.send(
+            host.app,
+            asset=AssetRef("photo", str(number)),
+            image=photo(0 if same else number),
+            instance=instance,
+        )
+
+
+def drain(host: Host) -> None:
+    Worker(host.app, host.autotag.state_of(host.app)).drain()
+
+
+def tags(host: Host, number: int, instance: str = "shop") -> dict[str, str | None]:
+    with host.app.app_context():
+        found = host.autotag.tags_for(AssetRef("photo", str(number)), instance)
+    return {tag.name: tag.provider for tag in found}
+
+
+def images_sent(google: Vendor) -> int:
+    return sum(len(recorded.json["requests"]) for recorded in google.requests)
+
+
+def provider_state(host: Host, instance: str = "shop") -> gate.ProviderState:
+    state = host.autotag.state_of(host.app)
+    with host.app.app_context(), state.database.begin() as session:
+        return gate.read_states(session, state.database.models, instance)["google"]
+
+
+def be_due(host: Host) -> None:
+    table = host.autotag.state_of(host.app).database.models.job.__table__
+    with host.app.app_context(), host.db.engine.begin() as connection:
+        connection.execute(
+            update(table).where(table.c.state == "queued").values(run_at=1)
+        )
+
+
+def let_it_in(host: Host) -> None:
+    """As if the time for which it was to be left alone were over."""
+    models = host.autotag.state_of(host.app).database.models
+    table = models.provider_state.__table__
+    with host.app.app_context(), host.db.engine.begin() as connection:
+        connection.execute(update(table).values(open_until=1))
+
+
+def test_both_say_what_they_know(cloud_host: Host, google: Vendor) -> None:
+    upload(cloud_host, 1)
+    drain(cloud_host)
+    assert tags(cloud_host, 1) == {"espresso": "tensorflow", "Cup": "google"}
+    google.answer = Answer(
+        body={
+            "responses": [
+                {"labelAnnotations": [{"description": "Espresso", "score": 0.6}]}
+            ]
+        }
+    )
+    upload(cloud_host, 2)
+    drain(cloud_host)
+    with cloud_host.app.app_context():
+        [tag] = cloud_host.autotag.tags_for(AssetRef("photo", "2"))
+    assert (tag.provider, tag.providers) == ("tensorflow", ("tensorflow", "google"))
+    assert [job.state for job in cloud_host.jobs()] == ["done"] * 2
+    assert provider_state(cloud_host).calls == 2
+
+
+def test_what_is_sent_is_small_and_without_metadata(
+    cloud_host: Host, google: Vendor
+) -> None:
+    import base64
+
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010E] = "taken at home"
+    with Image.open(ESPRESSO) as image:
+        large = image.resize((3000, 1500))
+        large.info["comment"] = b"a secret comment"
+        large.save(file, "JPEG", exif=exif, comment=b"a secret comment")
+    image_uploaded.send(
+        cloud_host.app, asset=AssetRef("photo", "1"), image=file.getvalue()
+    )
+    drain(cloud_host)
+    [request] = google.requests
+    sent = base64.b64decode(request.json["requests"][0]["image"]["content"])
+    with Image.open(io.BytesIO(sent)) as image:
+        assert image.size == (1024, 512)
+        assert not image.getexif()
+        assert "comment" not in image.info
+    assert b"secret comment" not in sent
+    assert b"at home" not in sent
+
+
+def test_many_images_go_together(
+    sqlite_url: str, google: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_autotag.jobs.worker.BATCH", 32)
+    with make_host(
+        sqlite_url,
+        AUTOTAG_GOOGLE_ENDPOINT=google.url,
+        AUTOTAG_ALLOWED_ORIGINS=[google.url],
+        **GOOGLE_ON,
+    ) as host:
+        upload(host, *range(20))
+        state = host.autotag.state_of(host.app)
+        worker = Worker(host.app, state)
+        worker._size = 32
+        worker.drain()
+        assert all("Cup" in tags(host, number) for number in range(20))
+    sizes = sorted(len(recorded.json["requests"]) for recorded in google.requests)
+    assert sizes == [4, 16]
+
+
+def test_the_same_bytes_are_not_paid_twice(cloud_host: Host, google: Vendor) -> None:
+    upload(cloud_host, 1, 2, same=True)
+    drain(cloud_host)
+    upload(cloud_host, 3, same=True)
+    drain(cloud_host)
+    assert images_sent(google) == 1
+    assert [tags(cloud_host, number)["Cup"] for number in (1, 2, 3)] == ["google"] * 3
+    upload(cloud_host, 4, same=True, instance="news")
+    drain(cloud_host)
+    assert images_sent(google) == 2
+
+
+def test_across_instances_only_if_configured(sqlite_url: str, google: Vendor) -> None:
+    with make_host(
+        sqlite_url,
+        AUTOTAG_GOOGLE_ENDPOINT=google.url,
+        AUTOTAG_ALLOWED_ORIGINS=[google.url],
+        AUTOTAG_REUSE_ACROSS_INSTANCES=True,
+        **GOOGLE_ON,
+    ) as host:
+        upload(host, 1, same=True)
+        drain(host)
+        upload(host, 2, same=True, instance="news")
+        drain(host)
+        assert images_sent(google) == 1
+        assert tags(host, 2, "news")["Cup"] == "google"
+
+
+class TestFailures:
+    def test_one_that_fails_costs_the_other_nothing(
+        self, cloud_host: Host, google: Vendor
+    ) -> None:
+        google.answer = Answer(500)
+        upload(cloud_host, 1)
+        drain(cloud_host)
+        assert tags(cloud_host, 1) == {"espresso": "tensorflow"}
+        [job] = cloud_host.jobs()
+        assert (job.state, job.failures, job.error_code) == (
+            "queued",
+            1,
+            "provider_failed",
+        )
+        google.answer = answer_each
+        be_due(cloud_host)
+        drain(cloud_host)
+        assert tags(cloud_host, 1) == {"espresso": "tensorflow", "Cup": "google"}
+        [job] = cloud_host.jobs()
+        assert job.state == "done"
+
+    def test_after_six_tries_the_job_ends_and_the_tags_stay(
+        self, cloud_host: Host, google: Vendor
+    ) -> None:
+        google.answer = Answer(500)
+        upload(cloud_host, 1)
+        for _ in range(6):
+            be_due(cloud_host)
+            let_it_in(cloud_host)
+            drain(cloud_host)
+        [job] = cloud_host.jobs()
+        assert (job.state, job.error_code) == ("failed", "provider_failed")
+        assert tags(cloud_host, 1) == {"espresso": "tensorflow"}
+
+    def test_a_provider_that_asks_to_wait(
+        self, cloud_host: Host, google: Vendor
+    ) -> None:
+        google.answer = Answer(429, {}, {"Retry-After": "86400"})
+        upload(cloud_host, 1, 2)
+        drain(cloud_host)
+        assert len(google.requests) == 1
+        for job in cloud_host.jobs():
+            assert (job.state, job.failures) == ("queued", 0)
+            assert 3000 < job.run_at - job.created_at < 3700
+        assert 3000 < provider_state(cloud_host).resting <= 3600
+        assert tags(cloud_host, 2) == {"espresso": "tensorflow"}
+
+    def test_an_image_that_it_does_not_take(
+        self, cloud_host: Host, google: Vendor
+    ) -> None:
+        google.answer = Answer(400, {"error": {"message": "Bad image data."}})
+        upload(cloud_host, 1)
+        drain(cloud_host)
+        [job] = cloud_host.jobs()
+        assert job.state == "done"
+        assert tags(cloud_host, 1) == {"espresso": "tensorflow"}
+        assert provider_state(cloud_host).paused is None
+
+    def test_alone_its_failure_is_the_jobs(
+        self, cloud_host: Host, google: Vendor
+    ) -> None:
+        Desk(cloud_host).save({("tensorflow", "enabled"): False})
+        google.answer = Answer(400, {"error": {"message": "Bad image data."}})
+        upload(cloud_host, 1)
+        drain(cloud_host)
+        [job] = cloud_host.jobs()
+        assert (job.state, job.error_code) == ("failed", "provider_rejected")
+        [failure] = cloud_host.failures
+        assert failure["message"] == "Google Cloud Vision answered 400: Bad image data."
+
+    def test_after_failures_in_a_row_it_is_left_alone(
+        self, cloud_host: Host, google: Vendor
+    ) -> None:
+        google.answer = Answer(500)
+        upload(cloud_host, *range(8))
+        drain(cloud_host)
+        assert len(google.requests) == gate.FAILURES
+        assert 20 < provider_state(cloud_host).resting <= gate.FIRST_REST
+        let_it_in(cloud_host)
+        google.answer = answer_each
+        be_due(cloud_host)
+        drain(cloud_host)
+        assert provider_state(cloud_host).resting == 0
+        assert all("Cup" in tags(cloud_host, number) for number in range(8))
+
+    def test_a_provider_of_others_that_raises(
+        self, cloud_host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from flask_autotag.providers.google_vision import GoogleVisionProvider
+
+        def broken(*_: Any) -> Any:
+            raise KeyError("AIza-secret-0123")
+
+        monkeypatch.setattr(GoogleVisionProvider, "classify", broken)
+        upload(cloud_host, 1)
+        drain(cloud_host)
+        [job] = cloud_host.jobs()
+        assert job.error_text == "Google Cloud Vision raised KeyError."
+
+
+class TestPause:
+    @pytest.fixture(autouse=True)
+    def refused(self, cloud_host: Host, google: Vendor) -> None:
+        google.answer = Answer(403, {"error": {"message": "No AIza-secret-0123!"}})
+        upload(cloud_host, 1)
+        drain(cloud_host)
+
+    def test_a_key_that_is_not_accepted_pauses_it(
+        self, cloud_host: Host, google: Vendor
+    ) -> None:
+        [job] = cloud_host.jobs()
+        assert job.state == "done"
+        [failure] = cloud_host.failures
+        assert (failure["code"], failure["message"]) == (
+            "provider_refused",
+            "Google Cloud Vision answered 403: No …!",
+        )
+        assert provider_state(cloud_host).paused == failure["message"]
+        upload(cloud_host, 2)
+        drain(cloud_host)
+        assert len(google.requests) == 1
+        assert tags(cloud_host, 2) == {"espresso": "tensorflow"}
+
+    def test_other_instances_go_on(self, cloud_host: Host, google: Vendor) -> None:
+        upload(cloud_host, 2, instance="news")
+        drain(cloud_host)
+        assert len(google.requests) == 2
+
+    @pytest.mark.parametrize("instance", ["shop", ""])
+    def test_it_ends_with_a_change(
+        self, cloud_host: Host, google: Vendor, instance: str
+    ) -> None:
+        google.answer = answer_each
+        desk = Desk(cloud_host)
+        desk.save({("tensorflow", "confidence_threshold"): 0.4}, instance)
+        assert provider_state(cloud_host).paused is not None
+        desk.save({("google", "api_key"): "another"}, instance)
+        upload(cloud_host, 2)
+        drain(cloud_host)
+        assert tags(cloud_host, 2)["Cup"] == "google"
+        assert google.requests[-1].headers["x-goog-api-key"] == "another"
+
+    def test_no_key_is_anywhere(
+        self, cloud_host: Host, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        models = cloud_host.autotag.state_of(cloud_host.app).database.models
+        with cloud_host.app.app_context():
+            for table in models.tables:
+                for row in cloud_host.db.session.execute(select(table)):
+                    assert "AIza" not in repr(tuple(row))
+        assert "AIza" not in caplog.text + repr(cloud_host.failures)
+
+
+class TestLimit:
+    def test_what_is_over_it_goes_without(
+        self, cloud_host: Host, google: Vendor
+    ) -> None:
+        Desk(cloud_host).save({MAXIMUM: 2}, "shop")
+        upload(cloud_host, 1, 2, 3)
+        drain(cloud_host)
+        assert images_sent(google) == 2
+        assert [job.state for job in cloud_host.jobs()] == ["done"] * 3
+        assert sum("Cup" in tags(cloud_host, number) for number in (1, 2, 3)) == 2
+        upload(cloud_host, 4, instance="news")
+        drain(cloud_host)
+        assert images_sent(google) == 3
+
+    def test_or_waits(self, cloud_host: Host, google: Vendor) -> None:
+        Desk(cloud_host).save({MAXIMUM: 1, ("google", "over_limit"): "wait"})
+        upload(cloud_host, 1, 2)
+        drain(cloud_host)
+        assert images_sent(google) == 1
+        states = sorted(job.state for job in cloud_host.jobs())
+        assert states == ["done", "queued"]
+        assert "espresso" in tags(cloud_host, 2)
+        table = cloud_host.autotag.state_of(cloud_host.app).database.models.usage
+        with cloud_host.app.app_context(), cloud_host.db.engine.begin() as connection:
+            connection.execute(update(table.__table__).values(month="2000-01"))
+        be_due(cloud_host)
+        drain(cloud_host)
+        assert images_sent(google) == 2
+        assert provider_state(cloud_host).calls == 1
+
+    def test_fifty_workers_make_exactly_a_hundred_calls(self, cloud_host: Host) -> None:
+        state = cloud_host.autotag.state_of(cloud_host.app)
+        granted: list[int] = []
+        ready = threading.Barrier(50)
+
+        def work() -> None:
+            ready.wait()
+            with cloud_host.app.app_context():
+                for wanted in (1, 3, 2):
+                    granted.append(
+                        state.database.transact(
+                            lambda session, wanted=wanted: gate.admit(  # type: ignore[misc]
+                                session, models, "shop", "google", wanted, 100
+                            )
+                        )
+                    )
+
+        models = state.database.models
+        threads = [threading.Thread(target=work) for _ in range(50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(granted) == 150
+        assert sum(granted) == 100
+        assert provider_state(cloud_host).calls == 100
+
+
+def test_the_gate_closes_and_opens(cloud_host: Host) -> None:
+    state = cloud_host.autotag.state_of(cloud_host.app)
+    models = state.database.models
+
+    def admit() -> int:
+        with cloud_host.app.app_context():
+            return state.database.transact(
+                lambda session: gate.admit(session, models, "shop", "google", 1, 0)
+            )
+
+    def note(error: Any) -> None:
+        with cloud_host.app.app_context():
+            state.database.transact(
+                lambda session: gate.note_failure(
+                    session, models, "shop", "google", error
+                )
+            )
+
+    for _ in range(gate.FAILURES - 1):
+        note(ProviderError("x"))
+        assert admit() == 1
+    note(ProviderError("x"))
+    with pytest.raises(ProviderBusy) as caught:
+        admit()
+    assert caught.value.seconds <= gate.FIRST_REST
+    note(ProviderError("x"))
+    assert provider_state(cloud_host).resting > gate.FIRST_REST
+    with cloud_host.app.app_context():
+        state.database.transact(
+            lambda session: gate.note_success(session, models, "shop", "google")
+        )
+    assert admit() == 1
+    note(ProviderRefused("no key"))
+    with pytest.raises(ProviderRefused, match="It is paused: no key"):
+        admit()
+
+
+def test_tag_now_asks_all_and_says_what_is_wrong(
+    cloud_host: Host, google: Vendor
+) -> None:
+    with cloud_host.app.app_context():
+        found = cloud_host.autotag.tag_now(AssetRef("photo", "1"), ESPRESSO, "shop")
+        assert {tag.name for tag in found} == {"espresso", "Cup"}
+        Desk(cloud_host).save({("tensorflow", "enabled"): False})
+        google.answer = Answer(403, {})
+        with pytest.raises(ProviderRefused):
+            cloud_host.autotag.tag_now(AssetRef("photo", "2"), photo(2), "shop")
