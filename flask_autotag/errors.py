@@ -24,6 +24,7 @@
             ├── ModelError
             └── ProviderError         a provider elsewhere failed
                 ├── ProviderRefused   its key or endpoint is wrong; pauses it
+                │   └── ProviderPaused
                 ├── ProviderRejected  it does not take this image
                 └── ProviderLimit     the month's calls are used up
 
@@ -191,6 +192,12 @@ class ProviderRefused(ProviderError):
 
     code = "provider_refused"
     permanent = True
+
+
+class ProviderPaused(ProviderRefused):
+    """A provider is not asked: it did not accept its key, or has none."""
+
+    code = "provider_paused"
 
 
 class ProviderRejected(ProviderError):

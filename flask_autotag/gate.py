@@ -15,7 +15,7 @@ from sqlalchemy import Table, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from .database import database_now, insert_or_ignore, lock_writers, rows_changed
-from .errors import ProviderBusy, ProviderRefused, TaggingError
+from .errors import ProviderBusy, ProviderPaused, ProviderRefused, TaggingError
 from .models import Models
 from .settings.stored import SYSTEM
 
@@ -60,7 +60,7 @@ def admit(
     :param wanted: how many there are.
     :param limit: how many may be sent in a month, 0 for any number.
     :return: how many may be sent now.
-    :raises ProviderRefused: if the provider is paused.
+    :raises ProviderPaused: if the provider is paused.
     :raises ProviderBusy: if it is left alone for a while.
     """
     _raise_if_closed(session, models, instance, provider)
@@ -213,7 +213,7 @@ def _raise_if_closed(
     if row is None:
         return
     if row.paused is not None:
-        raise ProviderRefused(f"It is paused: {row.paused}")
+        raise ProviderPaused(f"It is paused: {row.paused}")
     if row.resting is not None and row.resting > 0:
         raise ProviderBusy(
             "The provider failed, or asked to wait; it is left alone for a while.",

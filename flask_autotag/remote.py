@@ -6,7 +6,7 @@ labels of the others nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from .errors import (
     ProviderBusy,
     ProviderError,
     ProviderLimit,
+    ProviderPaused,
     ProviderRejected,
     TaggingError,
 )
@@ -100,7 +101,7 @@ def joined(found: Classified, result: Result) -> Classified:
 def ask(app: Flask, state: State, tasks: Sequence[Task]) -> list[Result]:
     """Ask every provider that is enabled for each task's instance.
 
-    :return: the results, in the order of *tasks*. Nothing is raised.
+    :return: the results, in the order of *tasks*. Nothing that a provider does raises.
     """
     results = [Result() for _ in tasks]
     with ThreadPoolExecutor(_AT_A_TIME, "flask-autotag-remote") as executor:
@@ -206,6 +207,9 @@ def _send(
 def _send_allowed(state: State, request: _Request) -> list[Prediction | TaggingError]:
     number = len(request.images)
     settings = request.settings[request.provider.name]
+    missing = missing_fields(request.provider, settings)
+    if missing:
+        return [ProviderPaused(f"It is paused: {', '.join(missing)} not set.")] * number
     try:
         granted = state.database.transact(
             lambda session: gate.admit(
@@ -222,6 +226,15 @@ def _send_allowed(state: State, request: _Request) -> list[Prediction | TaggingE
     images = [image for image, _ in request.images[:granted]]
     answers = _call(state, request, images) if images else []
     return answers + [_over_limit(settings)] * (number - granted)
+
+
+def missing_fields(provider: Kind, settings: Mapping[str, Any]) -> list[str]:
+    """List what a provider needs and has not, by the labels of its fields."""
+    return [
+        field.label
+        for field in provider.section.fields
+        if field.required and settings[field.name] is None
+    ]
 
 
 def _call(

@@ -31,6 +31,7 @@ def test_the_codes_are_the_same_in_every_release() -> None:
         "ModelError": "model_invalid",
         "ProviderError": "provider_failed",
         "ProviderRefused": "provider_refused",
+        "ProviderPaused": "provider_paused",
         "ProviderRejected": "provider_rejected",
         "ProviderLimit": "provider_limit",
         "ProviderBusy": "provider_busy",
@@ -56,6 +57,7 @@ def test_what_does_not_pass_by_itself_is_not_tried_again() -> None:
         "UnreadableImage",
         "ImageTooLarge",
         "ProviderRefused",
+        "ProviderPaused",
         "ProviderRejected",
         "ProviderLimit",
     }
@@ -97,6 +99,7 @@ def test_the_errors_form_the_documented_tree() -> None:
         "ModelError": "ClassifierError",
         "ProviderError": "ClassifierError",
         "ProviderRefused": "ProviderError",
+        "ProviderPaused": "ProviderRefused",
         "ProviderRejected": "ProviderError",
         "ProviderLimit": "ProviderError",
         "ProviderBusy": "TryLater",

@@ -35,6 +35,7 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "ProviderBusy",
         "ProviderError",
         "ProviderLimit",
+        "ProviderPaused",
         "ProviderRefused",
         "ProviderRejected",
         "ProviderStateMixin",

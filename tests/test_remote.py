@@ -237,6 +237,8 @@ class TestFailures:
             drain(cloud_host)
         [job] = cloud_host.jobs()
         assert (job.state, job.error_code) == ("failed", "provider_failed")
+        [failure] = cloud_host.failures
+        assert failure["code"] == "provider_failed"
         assert tags(cloud_host, 1) == {"espresso": "tensorflow"}
 
     def test_a_provider_that_asks_to_wait(
@@ -326,6 +328,7 @@ class TestPause:
         upload(cloud_host, 2)
         drain(cloud_host)
         assert len(google.requests) == 1
+        assert len(cloud_host.failures) == 1
         assert tags(cloud_host, 2) == {"espresso": "tensorflow"}
 
     def test_other_instances_go_on(self, cloud_host: Host, google: Vendor) -> None:
@@ -356,6 +359,28 @@ class TestPause:
                 for row in cloud_host.db.session.execute(select(table)):
                     assert "AIza" not in repr(tuple(row))
         assert "AIza" not in caplog.text + repr(cloud_host.failures)
+
+
+def test_without_a_key_nothing_is_sent(sqlite_url: str) -> None:
+    with make_host(sqlite_url, AUTOTAG_GOOGLE_ENABLED=True) as host:
+        upload(host, 1)
+        drain(host)
+        assert tags(host, 1) == {"espresso": "tensorflow"}
+        with host.app.app_context():
+            Desk(host).execute(
+                host.models.setting.__table__.insert().values(
+                    instance="",
+                    section="tensorflow",
+                    name="enabled",
+                    value="false",
+                )
+            )
+        upload(host, 2)
+        drain(host)
+        assert [job.error_text for job in host.jobs()] == [
+            None,
+            "It is paused: API key not set.",
+        ]
 
 
 class TestLimit:

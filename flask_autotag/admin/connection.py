@@ -11,6 +11,7 @@ from ..errors import TaggingError
 from ..providers.base import RemoteProvider, SentImage
 from ..providers.http import Http
 from ..providers.registry import providers
+from ..remote import missing_fields
 from ..settings.resolution import Settings
 from ..state import State
 from .text import gettext
@@ -44,10 +45,7 @@ def try_connection(
     if provider is None:
         return ConnectionTest(name, False, gettext("There is no such provider."))
     values = settings[name]
-    if any(
-        field.required and values[field.name] is None
-        for field in provider.section.fields
-    ):
+    if missing_fields(provider, values):
         return ConnectionTest(
             name, False, gettext("Type the key, and what else it needs, first.")
         )

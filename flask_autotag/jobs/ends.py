@@ -62,7 +62,7 @@ def fail(database: Database, job: Job, error: TaggingError) -> str | None:
 
     :return: its new state; ``None`` if the job is no longer this worker's.
     """
-    state = _state_after(job, error)
+    state = state_after(job, error)
 
     def work(session: Session) -> str | None:
         if state == QUEUED:
@@ -82,7 +82,7 @@ def put_off(
     """
     if isinstance(error, TryLater):
         return _wait(session, models, job, error)
-    state = _state_after(job, error)
+    state = state_after(job, error)
     if state == QUEUED:
         return _retry(session, models, job, error)
     return state if _end(session, models, [job], state, error) else None
@@ -105,7 +105,10 @@ def _wait(session: Session, models: Models, job: Job, error: TryLater) -> str | 
     return QUEUED if ours else None
 
 
-def _state_after(job: Job, error: TaggingError) -> str:
+def state_after(job: Job, error: TaggingError) -> str:
+    """Say what becomes of a job that met an error."""
+    if isinstance(error, TryLater):
+        return QUEUED
     if error.crash and job.crashes + 1 >= CRASHES:
         return QUARANTINED
     if error.permanent or job.failures + 1 >= TRIES:

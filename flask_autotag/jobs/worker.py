@@ -45,8 +45,8 @@ BATCH = 32
 #: Seconds after which a long job is handed back, so that fresh uploads come first.
 TURN = 5.0
 #: Seconds that a lease which nobody renews lasts beyond the time of the image: for
-#: loading it, starting a child and writing the tags.
-LEASE_MARGIN = 30.0
+#: loading it, starting a child, asking providers elsewhere and writing the tags.
+LEASE_MARGIN = 75.0
 
 
 class Worker:
@@ -293,18 +293,21 @@ class Worker:
 
     def _tell(self, batch: Batch, pairs: Sequence[tuple[Job, Entry]]) -> None:
         batch.drop([job for job, _ in pairs])
-        done = sum(_unfinished(entry) is None for _, entry in pairs)
-        self._tally.add(DONE, done)
-        self._tally.add(QUEUED, len(pairs) - done)
+        for job, entry in pairs:
+            error = _unfinished(entry)
+            if error is None:
+                self._tally.add(DONE)
+            else:
+                self._tell_failure(job, error, ends.state_after(job, error))
         self._tell_refusals(pairs)
         assets = [(job.asset, job.instance) for job, _ in pairs]
         announce(self._app, self._state, assets)
 
     def _tell_refusals(self, pairs: Sequence[tuple[Job, Entry]]) -> None:
-        """Tell of providers that do not accept their key, once an image."""
+        """Tell of providers that do not accept their key, once."""
         for job, entry in pairs:
             for name, error in entry.classified.failures.items():
-                if isinstance(error, ProviderRefused):
+                if type(error) is ProviderRefused:
                     logger.warning("%s: %s: %s", job.asset, name, error)
                     self._send_failure(job, error)
 

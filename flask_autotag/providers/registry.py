@@ -110,13 +110,13 @@ def _load(entry: EntryPoint) -> type[Provider]:
         raise ConfigurationError(
             f"The entry point {entry.value} is no subclass of Provider."
         )
-    fault = _fault(provider)
-    if fault is not None:
-        raise ConfigurationError(f"The provider {entry.value} {fault}.")
+    wrong = fault(provider)
+    if wrong is not None:
+        raise ConfigurationError(f"The provider {entry.value} {wrong}.")
     return provider
 
 
-def _fault(provider: type[Provider]) -> str | None:
+def fault(provider: type[Provider]) -> str | None:
     """Say what is wrong with what a provider declares."""
     name, section = (getattr(provider, one, None) for one in ("name", "section"))
     if not isinstance(name, str) or not name.isidentifier() or name.lower() != name:
