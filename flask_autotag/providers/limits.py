@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import checks
-from ..settings.fields import Field, Input
+from ..settings.fields import Field, Input, smaller_limit
 
 #: What happens to images beyond the limit.
 SKIP, WAIT = "skip", "wait"
@@ -18,8 +18,9 @@ def limit_fields() -> tuple[Field, ...]:
             checks.whole_number(0, 1_000_000_000),
             "Images a month",
             "How many images an instance may send in a calendar month (UTC). 0 means no"
-            " limit.",
+            " limit. An instance cannot have more than the system allows.",
             Input.COUNT,
+            combine=smaller_limit,
         ),
         Field(
             "over_limit",

@@ -220,7 +220,7 @@ def test_a_page_with_mistakes_is_accessible(
     sign_in(page, served, "ada")
     page.goto(served.url + SYSTEM)
     threshold(page).fill("much")
-    page.get_by_label("Endpoint").fill("http://x")
+    page.locator("#autotag-microsoft-endpoint").fill("http://x")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("Nothing was saved.")
     for scheme in ("light", "dark"):

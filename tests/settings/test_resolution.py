@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flask_autotag import ConfigurationError
 from flask_autotag.providers.registry import sections
-from flask_autotag.settings.fields import Path, paths, smaller_limit
+from flask_autotag.settings.fields import Path, override, paths, smaller_limit
 from flask_autotag.settings.resolution import Layers, Origin, read_config_layer
 from flask_autotag.settings.secret import Secret
 
@@ -24,7 +24,7 @@ VALUES: dict[Path, st.SearchStrategy[Any]] = {
     path: st.booleans()
     if path[1] == "enabled"
     else st.integers(0, 20)
-    if path == MAXIMUM
+    if field.combine is smaller_limit
     else st.sampled_from([0.0, 0.5, 0.9])
     if path[1] == "confidence_threshold"
     else st.builds(Secret, st.sampled_from(["one", "two"]), st.sampled_from(PLACES))
@@ -49,7 +49,7 @@ def test_the_nearest_layer_that_sets_a_field_counts(
 ) -> None:
     settings = layered(config, system, instance).resolve()
     for path, field in FIELDS.items():
-        if path in (ENABLED, MAXIMUM) or field.is_secret:
+        if field.combine is not override or field.is_secret:
             continue
         names = (
             (instance, Origin.INSTANCE),
