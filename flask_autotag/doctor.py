@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jinja2 import TemplateNotFound
 from sqlalchemy import inspect, select, text
 
+from . import gate
 from .assets import AssetRef
 from .checks import SHORTEST_SECRET
 from .database import is_shared_memory
@@ -18,8 +20,9 @@ from .errors import ModelError, TaggingError
 from .jobs.loading import load_asset
 from .jobs.report import report
 from .providers import model_file
-from .providers.registry import enabled_here, providers
+from .providers.registry import enabled_elsewhere, enabled_here, providers
 from .providers.tensorflow import TensorFlowProvider
+from .remote import missing_fields
 from .settings.fields import dotted
 from .settings.secret import Secret
 from .settings.stored import SYSTEM, StoredSettings
@@ -291,10 +294,46 @@ def _unreadable_keys(state: State, stored: StoredSettings) -> Iterator[str]:
                 yield f"{dotted(path)} of {name or 'the system'}"
 
 
-def _check_pages(_app: Flask, state: State) -> Iterator[Finding]:
+def _check_elsewhere(_app: Flask, state: State) -> Iterator[Finding]:
+    models = state.database.models
+    settings = state.settings_for(SYSTEM)
+    for provider in enabled_elsewhere(settings):
+        missing = missing_fields(provider, settings[provider.name])
+        if missing:
+            yield Finding(
+                WARNING,
+                "provider",
+                f"{provider.name} is on, but has no {' and no '.join(missing)}.",
+                "Set it on the settings page, or turn the provider off.",
+            )
+        else:
+            yield Finding(OK, "provider", f"{provider.name} is on, and has its key.")
+    with state.database.begin() as session:
+        paused = gate.read_paused(session, models)
+    for instance, name, reason in paused:
+        yield Finding(
+            WARNING,
+            "provider",
+            f"{name} is paused in {instance or 'the system'}: {reason}",
+            "Correct its key or endpoint on the settings page, or resume it there.",
+        )
+
+
+def _check_pages(app: Flask, state: State) -> Iterator[Finding]:
     if state.config.url_prefix is None:
         yield Finding(OK, "pages", "AUTOTAG_URL_PREFIX is None: there are none.")
-    elif state.hooks.authorizer is None:
+        return
+    try:
+        app.jinja_env.get_template(state.config.base_template)
+    except TemplateNotFound:
+        yield Finding(
+            ERROR,
+            "pages",
+            f"There is no template {state.config.base_template!r}.",
+            "Correct AUTOTAG_BASE_TEMPLATE.",
+        )
+        return
+    if state.hooks.authorizer is None:
         yield Finding(
             WARNING,
             "pages",
@@ -350,6 +389,7 @@ _CHECKS: dict[str, Check] = {
     "runner": _check_runner,
     "images": _check_loader,
     "provider": _check_model,
+    "providers elsewhere": _check_elsewhere,
     "keys": _check_keys,
     "pages": _check_pages,
     "child process": _check_child,

@@ -195,6 +195,17 @@ def read_states(
     return found
 
 
+def read_paused(session: Session, models: Models) -> list[tuple[str, str, str]]:
+    """List what is paused: instance, provider, and why."""
+    table = models.provider_state.__table__
+    rows = session.execute(
+        select(table.c.instance, table.c.provider, table.c.paused)
+        .where(table.c.paused.is_not(None))
+        .order_by(table.c.instance, table.c.provider)
+    )
+    return [(row.instance, row.provider, row.paused) for row in rows]
+
+
 def this_month() -> str:
     """Name the month, in UTC: such as 2026-11."""
     return datetime.now(UTC).strftime("%Y-%m")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from flask_autotag import AssetRef, ModelError, image_uploaded
+from flask_autotag import AssetRef, ModelError, ProviderRefused, gate, image_uploaded
 from flask_autotag.doctor import Finding, examine
 from flask_autotag.providers.model_file import ModelFile
 
@@ -183,6 +183,34 @@ def test_pages(sqlite_url: str) -> None:
 def test_no_pages(sqlite_url: str) -> None:
     with make_host(sqlite_url, AUTOTAG_URL_PREFIX=None) as host:
         assert diagnose(host)["pages"].level == "ok"
+
+
+def test_a_template_that_is_not_there(sqlite_url: str) -> None:
+    with make_host(sqlite_url, AUTOTAG_BASE_TEMPLATE="none.html") as host:
+        found = diagnose(host)["pages"]
+    assert (found.level, found.message, found.fix) == (
+        "error",
+        "There is no template 'none.html'.",
+        "Correct AUTOTAG_BASE_TEMPLATE.",
+    )
+
+
+def test_providers_elsewhere(sqlite_url: str) -> None:
+    with make_host(sqlite_url, AUTOTAG_GOOGLE_ENABLED=True) as host:
+        found = diagnose(host)["provider"]
+        assert (found.level, found.message) == (
+            "warning",
+            "google is on, but has no API key.",
+        )
+        Desk(host).save({("google", "api_key"): "AIza-secret"})
+        assert diagnose(host)["provider"].message == "google is on, and has its key."
+        state = host.autotag.state_of(host.app)
+        with host.app.app_context(), state.database.begin() as session:
+            error = ProviderRefused("Google Cloud Vision answered 403.")
+            gate.note_failure(session, host.models, "shop", "google", error)
+        assert diagnose(host)["provider"].message == (
+            "google is paused in shop: Google Cloud Vision answered 403."
+        )
 
 
 def test_nobody_works(host: Host) -> None:

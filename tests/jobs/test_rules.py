@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ from flask_autotag.reapply import Preview, preview
 
 from ..hosts import ESPRESSO, Host, make_host, store_labels
 from ..settings.desk import Desk
+from .programs import worker, write_program
+from .test_worker import wait_for
 
 THRESHOLD, MAXIMUM = ("tensorflow", "confidence_threshold"), ("", "max_tags")
 ENABLED = ("", "enabled")
@@ -202,6 +205,28 @@ def test_an_image_in_flight_gets_the_new_rules(host: Host) -> None:
     worker._classify = classify_then_save  # type: ignore[method-assign]
     worker.drain()
     assert tags(host, 1) == []
+
+
+def test_a_worker_that_runs_heeds_a_change(any_host: Host, tmp_path: Path) -> None:
+    """In another process, without a restart, from the next image on."""
+    desk = Desk(any_host)
+
+    def upload(number: int) -> list[str]:
+        image_uploaded.send(
+            any_host.app, asset=asset(number), image=ESPRESSO, instance="shop"
+        )
+        wait_for(lambda: any_host.jobs()[number - 1].state == DONE)
+        return tags(any_host, number)
+
+    with worker(write_program(tmp_path, any_host), "--processes", "1") as running:
+        assert upload(1) == ["espresso"]
+        desk.save({THRESHOLD: 1.0}, "shop")
+        assert upload(2) == []
+        desk.save({THRESHOLD: None}, "shop")
+        desk.save({THRESHOLD: 0.9})
+        assert upload(3) == ["espresso"]
+        running.terminate()
+        running.communicate()
 
 
 def test_a_fresh_upload_comes_first(host: Host) -> None:
