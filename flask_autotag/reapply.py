@@ -17,7 +17,6 @@ from .assets import AssetRef
 from .database import lock_writers
 from .models import Models
 from .providers.base import Label, Prediction
-from .providers.registry import is_enabled
 from .settings.resolution import Settings
 from .store import APPLIED, PROVIDER, Entry, assign, decide
 from .tagging import Choice, Classified
@@ -169,7 +168,7 @@ def read_chunk(
         lock_writers(session, table)
         statement = statement.with_for_update()
     rows = session.execute(statement).all()
-    predictions = _predictions(session, models, [row.id for row in rows], settings)
+    predictions = _predictions(session, models, [row.id for row in rows])
     entries = {
         row.id: Entry(
             AssetRef(row.asset_type, row.asset_id),
@@ -216,9 +215,9 @@ def _chunks(
 
 
 def _predictions(
-    session: Session, models: Models, asset_ids: list[int], settings: Settings
+    session: Session, models: Models, asset_ids: list[int]
 ) -> dict[int, list[Prediction]]:
-    """Read the stored predictions of the providers that are turned on."""
+    """Read the stored predictions."""
     table = models.prediction.__table__
     found: dict[int, list[Prediction]] = {asset_id: [] for asset_id in asset_ids}
     rows = session.execute(
@@ -227,9 +226,8 @@ def _predictions(
         .order_by(table.c.asset_id, table.c.provider)
     )
     for row in rows:
-        if is_enabled(settings, row.provider):
-            labels = tuple(Label(*label) for label in row.labels)
-            found[row.asset_id].append(Prediction(row.provider, row.model, labels))
+        labels = tuple(Label(*label) for label in row.labels)
+        found[row.asset_id].append(Prediction(row.provider, row.model, labels))
     return found
 
 

@@ -106,7 +106,11 @@ def _candidates(
     predictions: Iterable[Prediction], settings: Settings
 ) -> Iterator[Choice]:
     for prediction in predictions:
-        threshold = settings[prediction.provider]["confidence_threshold"]
+        values = settings.values.get(prediction.provider)
+        if values is None or not values.get("enabled", True):
+            # Turned off, or not installed any more, since it was asked.
+            continue
+        threshold = values["confidence_threshold"]
         for label in prediction.labels:
             if label.confidence >= threshold:
                 yield from _choice(label, prediction)

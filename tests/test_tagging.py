@@ -145,6 +145,17 @@ def test_each_provider_has_a_threshold_of_its_own() -> None:
     assert chosen == [make_choice("cat", 0.6, "second")]
 
 
+def test_a_provider_that_was_turned_off_meanwhile_does_not_count() -> None:
+    settings = make_settings()
+    off = Settings(
+        {**settings.values, "first": {**settings["first"], "enabled": False}}
+    )
+    gone = Settings({name: settings[name] for name in ("", "second")})
+    predictions = [predict("first", dog=0.9), predict("second", cat=0.6)]
+    for left in (off, gone):
+        assert [choice.name for choice in choose(predictions, left)] == ["cat"]
+
+
 def test_a_tag_of_several_providers_keeps_its_best_confidence_and_names_all() -> None:
     predictions = [predict("first", dog=0.6), predict("second", Dog=0.9)]
     assert choose(predictions, make_settings()) == [
