@@ -15,7 +15,7 @@ from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapper, Session
 from werkzeug.local import LocalProxy
 
-from . import query, remote, store
+from . import query, store
 from .admin import register_pages
 from .assets import DEFAULT_INSTANCE, AssetRef, ImageSource, Upload, ref_of, type_of
 from .cli import autotag_cli
@@ -227,6 +227,9 @@ class AutoTag(HookRegistry):
         else:
             data = read(image, state.config.max_image_bytes)
         settings = state.settings_for(instance)
+        # Here and not above: a host that starts asks nobody yet.
+        from . import remote
+
         classified = remote.classify(self._app(), state, instance, data, settings)
         with database.begin() as session:
             entry = store.Entry(ref, instance, classified, settings)

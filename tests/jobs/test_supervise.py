@@ -142,7 +142,8 @@ def test_the_health_file_is_written_while_all_is_well(
     health = tmp_path / "health"
     program = write_program(tmp_path, host)
     with worker(program, "--health-file", str(health)) as running:
-        wait_for(health.exists)
+        # There for a moment before it is written to.
+        wait_for(lambda: health.exists() and health.read_text())
         assert health.read_text() == f"{running.pid}\n"
         running.terminate()
         running.communicate(timeout=30)

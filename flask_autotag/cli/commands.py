@@ -1,4 +1,4 @@
-"""``flask autotag …``"""
+"""The commands themselves, but for those of ``settings.py``."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 import click
 from flask import Flask, current_app
-from flask.cli import AppGroup
+from flask.cli import with_appcontext
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from .cli_settings import rotate_keys, settings_cli
-from .jobs.progress import LogProgress, TerminalProgress, log_to
-from .jobs.queue import ENDS, FAILED, QUARANTINED, QUEUED, RUNNING
-from .jobs.report import report
-from .jobs.supervise import supervise
-from .jobs.upkeep import purge, retry
-from .jobs.worker import Worker
+from ..jobs.progress import LogProgress, TerminalProgress, log_to
+from ..jobs.queue import ENDS, FAILED, QUARANTINED, QUEUED, RUNNING
+from ..jobs.report import report
+from ..jobs.supervise import supervise
+from ..jobs.upkeep import purge, retry
+from ..jobs.worker import Worker
+from .settings import rotate_keys, settings_cli
 
 if TYPE_CHECKING:
-    from .extension import AutoTag
+    from ..extension import AutoTag
 
 #: Child processes that a worker has at most, unless told to have more.
 _PROCESSES = 4
@@ -37,12 +37,8 @@ def default_processes() -> int:
     return min(_PROCESSES, os.cpu_count() or 1)
 
 
-autotag_cli = AppGroup("autotag", help="Tag the images of this application.")
-autotag_cli.add_command(settings_cli)
-autotag_cli.add_command(rotate_keys)
-
-
-@autotag_cli.command("init-db")
+@click.command("init-db")
+@with_appcontext
 def init_db() -> None:
     """Create the tables of the extension, and nothing else.
 
@@ -53,7 +49,8 @@ def init_db() -> None:
     click.echo("The tables of Flask-AutoTag are there.")
 
 
-@autotag_cli.command("worker")
+@click.command("worker")
+@with_appcontext
 @click.option(
     "--processes",
     type=click.IntRange(1, 256),
@@ -104,7 +101,8 @@ def worker(
             logging.getLogger("flask_autotag").removeHandler(handler)
 
 
-@autotag_cli.command("status")
+@click.command("status")
+@with_appcontext
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(as_json: bool) -> None:
     """Tell how many jobs wait, run, are done or failed, and why."""
@@ -137,7 +135,8 @@ def _age(seconds: float | None) -> str:
     return f"waits for {seconds / 60:.0f} min"
 
 
-@autotag_cli.command("retry")
+@click.command("retry")
+@with_appcontext
 @click.option(
     "--state",
     "states",
@@ -156,7 +155,8 @@ def retry_jobs(states: tuple[str, ...], code: str | None, instance: str | None) 
     click.echo(f"{_jobs(number)} will be tried again.")
 
 
-@autotag_cli.command("purge")
+@click.command("purge")
+@with_appcontext
 @click.option(
     "--days",
     type=click.FloatRange(0),
@@ -180,10 +180,11 @@ def purge_jobs(days: float, states: tuple[str, ...]) -> None:
     click.echo(f"{_jobs(number)} deleted.")
 
 
-@autotag_cli.command("doctor")
+@click.command("doctor")
+@with_appcontext
 def doctor() -> None:
     """Examine the installation; tell of each fault how to mend it."""
-    from .doctor import ERROR, examine
+    from ..doctor import ERROR, examine
 
     extension, app = _current()
     state = extension.state_of(app)
@@ -218,3 +219,15 @@ def _telling_of_tables() -> Iterator[None]:
 def _current() -> tuple[AutoTag, Flask]:
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     return app.extensions["autotag"], app
+
+
+ALL: tuple[click.Command, ...] = (
+    init_db,
+    worker,
+    status,
+    retry_jobs,
+    purge_jobs,
+    doctor,
+    settings_cli,
+    rotate_keys,
+)
