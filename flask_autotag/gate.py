@@ -66,9 +66,7 @@ def admit(
     _raise_if_closed(session, models, instance, provider)
     table = models.usage.__table__
     key = {"instance": instance, "provider": provider, "month": this_month()}
-    lock_writers(session, table)
-    dialect = session.get_bind().dialect.name
-    session.execute(insert_or_ignore(table, dialect, list(key)), {**key, "calls": 0})
+    _ensure_row(session, table, key, calls=0)
     same = [table.c[name] == value for name, value in key.items()]
     calls = session.execute(
         select(table.c.calls).where(*same).with_for_update()
@@ -99,12 +97,11 @@ def note_failure(
 ) -> None:
     """Remember a failure: pause the provider, or leave it alone for a while."""
     table = models.provider_state.__table__
-    dialect = session.get_bind().dialect.name
-    lock_writers(session, table)
-    key = {"instance": instance, "provider": provider}
-    session.execute(insert_or_ignore(table, dialect, list(key)), {**key, "failures": 0})
+    _ensure_row(
+        session, table, {"instance": instance, "provider": provider}, failures=0
+    )
     same = _same(table, instance, provider)
-    now = database_now(dialect)
+    now = database_now(session.get_bind().dialect.name)
     values: dict[str, Any]
     if isinstance(error, ProviderRefused):
         values = {
@@ -144,11 +141,10 @@ def resume(
 def may_test(session: Session, models: Models, instance: str, provider: str) -> bool:
     """Whether somebody may try again if a provider answers; if so, it counts."""
     table = models.provider_state.__table__
-    dialect = session.get_bind().dialect.name
-    lock_writers(session, table)
-    key = {"instance": instance, "provider": provider}
-    session.execute(insert_or_ignore(table, dialect, list(key)), {**key, "failures": 0})
-    now = database_now(dialect)
+    _ensure_row(
+        session, table, {"instance": instance, "provider": provider}, failures=0
+    )
+    now = database_now(session.get_bind().dialect.name)
     statement = (
         update(table)
         .where(
@@ -234,3 +230,12 @@ def _raise_if_closed(
 
 def _same(table: Table, instance: str, provider: str) -> tuple[Any, ...]:
     return (table.c.instance == instance, table.c.provider == provider)
+
+
+def _ensure_row(
+    session: Session, table: Table, key: dict[str, str], **first: int
+) -> None:
+    """Make a row unless it is there, on SQLite after other writers."""
+    lock_writers(session, table)
+    dialect = session.get_bind().dialect.name
+    session.execute(insert_or_ignore(table, dialect, list(key)), {**key, **first})

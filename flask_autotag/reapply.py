@@ -31,8 +31,8 @@ _NAMED = 8
 class Difference:
     """What new settings change on one asset.
 
-    :param added: names of the tags that it gains.
-    :param removed: names of those that it loses.
+    :param added: keys of the tags that it gains.
+    :param removed: keys of those that it loses.
     """
 
     asset: AssetRef

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -135,20 +135,15 @@ class Page:
         """Images to try."""
         return recent_images(self.state, self.scope.instance) if self.may_try else []
 
-    @property
+    @cached_property
     def may_change(self) -> bool:
         """Whether to offer to save."""
         return can_be_trusted() and self.scope.may(CHANGE)
 
-    @property
+    @cached_property
     def may_try(self) -> bool:
         """Whether to offer to try an image."""
         return can_be_trusted() and self.scope.may(TRY)
-
-    @property
-    def can_preview(self) -> bool:
-        """Whether forms can be sent at all."""
-        return can_be_trusted()
 
     @property
     def hidden_fields(self) -> Mapping[str, str]:
@@ -255,24 +250,21 @@ def _preview(page: Page, sent: Sent) -> ResponseReturnValue:
     page.refuse({**page.proposal.errors, **sent.errors})
 
     def work(session: Session) -> Preview:
-        new = {
-            instance: _proposed(page, session, instance)
-            for instance in affected(session, page.state, page.scope.instance)
-        }
+        new = _proposed(page, session)
         return preview(session, page.state.database.models, new, _PREVIEWED)
 
     page.preview = page.state.database.transact(work)
     return page.render()
 
 
-def _proposed(page: Page, session: Session, instance: str) -> Settings:
-    """Find what would hold for an instance if the form were saved."""
+def _proposed(page: Page, session: Session) -> dict[str, Settings]:
+    """Find what would hold for each instance if the form were saved."""
+    after = page.proposal.after
     if not page.scope.is_system:
-        return page.proposal.after.resolve()
-    stored = page.stored.layers(session, instance)
-    return Layers(
-        stored.sections, stored.config, page.proposal.after.own, stored.instance
-    ).resolve()
+        return {page.scope.instance: after.resolve()}
+    names = affected(session, page.state, page.scope.instance)
+    layers = page.stored.layers_of(session, names)
+    return {name: replace(layers[name], system=after.own).resolve() for name in names}
 
 
 def _try(page: Page, sent: Sent) -> ResponseReturnValue:

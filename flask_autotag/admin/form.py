@@ -44,14 +44,12 @@ class Sent:
     :ivar errors: what is wrong with the form itself, by field.
     :ivar complaints: what is wrong with it as a whole.
     :ivar version: of the settings that the user saw.
-    :ivar reset: whether fields were emptied by a button.
     """
 
     typed: dict[Path, str | None] = field(default_factory=dict)
     errors: dict[Path, CheckError] = field(default_factory=dict)
     complaints: list[CheckError] = field(default_factory=list)
     version: int = 0
-    reset: bool = False
 
     def shown(self, path: Path) -> str:
         """Give what was typed, to be shown again."""
@@ -128,4 +126,3 @@ def _reset(form: MultiDict[str, str], fields: Mapping[Path, Any], sent: Sent) ->
         if dotted(path) == name or path[0] == section:
             sent.typed[path] = None
             sent.errors.pop(path, None)
-            sent.reset = True

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, abort, request
 from flask.typing import ResponseReturnValue
 
 from .access import VIEW, admit, instances
-from .system import accept_large_fields, forbid_storing
+from .exchange import accept_large_fields, forbid_storing
 from .text import gettext
 
 blueprint = Blueprint("autotag_instance", __name__, template_folder="../templates")
 
 
-@blueprint.url_value_preprocessor
-def _take_large_fields(_endpoint: str | None, _values: object) -> None:
-    accept_large_fields()
+blueprint.url_value_preprocessor(accept_large_fields)
+blueprint.after_request(forbid_storing)
 
 
 @blueprint.before_request
@@ -27,11 +26,6 @@ def _let_in() -> ResponseReturnValue | None:
     if refusal is None and instance not in instances():
         abort(404, gettext("There is no instance of this name."))
     return refusal
-
-
-@blueprint.after_request
-def _forbid_storing(response: Response) -> Response:
-    return forbid_storing(response)
 
 
 @blueprint.route("/instances/<path:instance>", methods=["GET", "POST"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from flask import url_for
 
@@ -25,7 +26,7 @@ class Scope:
         """Whether it is the system."""
         return self.instance == SYSTEM
 
-    @property
+    @cached_property
     def title(self) -> str:
         """What people call it."""
         if self.is_system:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from ..settings.stored import SYSTEM
 from .access import VIEW, admit, admit_somewhere
+from .exchange import accept_large_fields, forbid_storing
 
 blueprint = Blueprint(
     "autotag",
@@ -17,9 +18,8 @@ blueprint = Blueprint(
 )
 
 
-@blueprint.url_value_preprocessor
-def _take_large_fields(_endpoint: str | None, _values: object) -> None:
-    accept_large_fields()
+blueprint.url_value_preprocessor(accept_large_fields)
+blueprint.after_request(forbid_storing)
 
 
 @blueprint.before_request
@@ -27,11 +27,6 @@ def _let_in() -> ResponseReturnValue | None:
     if request.endpoint in ("autotag.system", "autotag.system_history"):
         return admit(VIEW, SYSTEM)
     return admit_somewhere()
-
-
-@blueprint.after_request
-def _forbid_storing(response: Response) -> Response:
-    return forbid_storing(response)
 
 
 @blueprint.get("/")
@@ -59,20 +54,3 @@ def system_history() -> ResponseReturnValue:
     from .scope import Scope
 
     return history_page(Scope(SYSTEM))
-
-
-#: Bytes that the texts of a form may have. The sum is refused at the field, with a
-#: sentence, while Flask's own limit would make an error page of it.
-_FORM_BYTES = 2 * 2**20
-
-
-def accept_large_fields() -> None:
-    """Let a form be read that has a field which is far too long."""
-    request.max_form_memory_size = _FORM_BYTES
-
-
-def forbid_storing(response: Response) -> Response:
-    """Keep pages out of caches; styles and scripts may stay."""
-    if response.mimetype == "text/html":
-        response.cache_control.no_store = True
-    return response

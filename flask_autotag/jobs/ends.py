@@ -62,47 +62,22 @@ def fail(database: Database, job: Job, error: TaggingError) -> str | None:
 
     :return: its new state; ``None`` if the job is no longer this worker's.
     """
-    state = state_after(job, error)
-
-    def work(session: Session) -> str | None:
-        if state == QUEUED:
-            return _retry(session, database.models, job, error)
-        ours = _end(session, database.models, [job], state, error)
-        return state if ours else None
-
-    return database.transact(work)
+    return database.transact(
+        lambda session: fail_in(session, database.models, job, error)
+    )
 
 
-def put_off(
+def fail_in(
     session: Session, models: Models, job: Job, error: TaggingError
 ) -> str | None:
-    """Try again for the providers that failed, in the transaction of the others' tags.
+    """Do the same in a transaction of the caller's, such as that of other tags.
 
-    :return: the job's new state; ``None`` if it is no longer this worker's: roll back.
+    Where ``None`` is returned, the caller rolls back.
     """
-    if isinstance(error, TryLater):
-        return _wait(session, models, job, error)
     state = state_after(job, error)
     if state == QUEUED:
-        return _retry(session, models, job, error)
+        return _queue_again(session, models, job, error)
     return state if _end(session, models, [job], state, error) else None
-
-
-def _wait(session: Session, models: Models, job: Job, error: TryLater) -> str | None:
-    table = models.job.__table__
-    now = database_now(session.get_bind().dialect.name)
-    ours = rows_changed(
-        session,
-        update(table)
-        .where(*are_ours(table, [job]))
-        .values(
-            state=QUEUED,
-            run_at=now + error.seconds,
-            lease_token=None,
-            **_error_values(error),
-        ),
-    )
-    return QUEUED if ours else None
 
 
 def state_after(job: Job, error: TaggingError) -> str:
@@ -146,10 +121,17 @@ def _end(
     return changed == len(jobs)
 
 
-def _retry(
+def _queue_again(
     session: Session, models: Models, job: Job, error: TaggingError
 ) -> str | None:
+    """Let it wait; one that is merely to come later is charged no try."""
     table = models.job.__table__
+    if isinstance(error, TryLater):
+        wait, failures, crashes = error.seconds, job.failures, job.crashes
+    else:
+        wait = retry_delay(job.crashes if error.crash else job.failures)
+        failures = job.failures + int(not error.crash)
+        crashes = job.crashes + int(error.crash)
     now = database_now(session.get_bind().dialect.name)
     ours = rows_changed(
         session,
@@ -157,9 +139,9 @@ def _retry(
         .where(*are_ours(table, [job]))
         .values(
             state=QUEUED,
-            run_at=now + retry_delay(job.crashes if error.crash else job.failures),
-            failures=job.failures + int(not error.crash),
-            crashes=job.crashes + int(error.crash),
+            run_at=now + wait,
+            failures=failures,
+            crashes=crashes,
             lease_token=None,
             **_error_values(error),
         ),

@@ -266,7 +266,7 @@ class Worker:
                 error = _unfinished(entry)
                 if error is not None:
                     ours = (
-                        ours and ends.put_off(session, models, job, error) is not None
+                        ours and ends.fail_in(session, models, job, error) is not None
                     )
             if not ours:
                 session.rollback()
@@ -284,11 +284,10 @@ class Worker:
         Who changed them and had them applied to the existing images could not know
         of these.
         """
-        stored = self._state.stored_settings()
-        now = {
-            instance: stored.settings(session, instance)
-            for instance in {entry.instance for _, entry in pairs}
-        }
+        layers = self._state.stored_settings().layers_of(
+            session, {entry.instance for _, entry in pairs}
+        )
+        now = {instance: each.resolve() for instance, each in layers.items()}
         return [replace(entry, settings=now[entry.instance]) for _, entry in pairs]
 
     def _tell(self, batch: Batch, pairs: Sequence[tuple[Job, Entry]]) -> None:

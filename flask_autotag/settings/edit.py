@@ -12,7 +12,7 @@ from .. import gate
 from ..checks import CheckError, shown
 from ..database import Database
 from ..errors import SettingsError, StaleSettings
-from .fields import Field, Layer, Path, paths, smaller_limit
+from .fields import Field, Layer, Path, changed_paths, paths, smaller_limit
 from .resolution import Layers, Settings
 from .secret import Secret
 from .stored import StoredSettings
@@ -180,10 +180,11 @@ def _bind(
 
 def _check_together(before: Layers, after: Layers) -> dict[Path, CheckError]:
     settings, inherited = after.resolve(), after.inherited()
+    touched = {section for section, _ in changed_paths(before.own, after.own)}
     errors: dict[Path, CheckError] = {}
     for path, field in paths(after.sections).items():
         error = _check_limit(path, field, after, inherited)
-        if error is None and _touched(path[0], before.own, after.own):
+        if error is None and path[0] in touched:
             error = _check_required(path, field, after, settings)
         if error is not None:
             errors[path] = error
@@ -222,12 +223,3 @@ def _check_required(
 
 def _stored(layers: Layers) -> list[Layer]:
     return [layers.config, layers.system, layers.instance or {}]
-
-
-def _touched(section: str, before: Layer, after: Layer) -> bool:
-    """Whether anything was changed in a section."""
-    return any(
-        (path in before, before.get(path)) != (path in after, after.get(path))
-        for path in before.keys() | after.keys()
-        if path[0] == section
-    )

@@ -113,6 +113,15 @@ def paths(sections: Sequence[Section]) -> dict[Path, Field]:
     }
 
 
+def changed_paths(old: Layer, new: Layer) -> set[Path]:
+    """Find what two layers set differently; to set nothing is a difference too."""
+    return {
+        path
+        for path in old.keys() | new.keys()
+        if (path in old, old.get(path)) != (path in new, new.get(path))
+    }
+
+
 def dotted(path: Path) -> str:
     """Write a path as the command line does: ``tensorflow.model``, ``max_tags``."""
     return ".".join(filter(None, path))

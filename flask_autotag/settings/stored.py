@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from ..database import insert_or_ignore, lock_writers
 from ..models import USER_LENGTH, Models
-from .fields import Field, Layer, Path, Section, dotted, paths
+from .fields import Field, Layer, Path, Section, changed_paths, dotted, paths
 from .resolution import Layers, Settings
 from .sealing import Sealer
 from .secret import Secret
@@ -120,11 +120,8 @@ class StoredSettings:
         :return: what changed.
         """
         fields = paths(self.sections)
-        changed = [
-            path
-            for path in fields
-            if (path in old, old.get(path)) != (path in new, new.get(path))
-        ]
+        different = changed_paths(old, new)
+        changed = [path for path in fields if path in different]
         for path in changed:
             self._write_value(session, instance, path, fields[path], new)
         if changed:

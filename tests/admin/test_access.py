@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -105,6 +106,22 @@ def test_rights_are_asked_for_one_by_one(office: Office) -> None:
     assert page.soup.select("button") == []
     for command in ("save", "try"):
         assert ada.send(SHOP_URL, page, command=command).status == 403
+
+
+def test_a_page_asks_for_each_right_once(office: Office) -> None:
+    """An authorizer may be slow."""
+    asked: Counter[tuple[str, str | None]] = Counter()
+
+    @office.host.autotag.authorizer
+    def may(action: str, instance: str | None) -> bool:
+        asked[action, instance] += 1
+        return True
+
+    office.visitor("ada").get(SHOP_URL)
+    assert asked == {
+        (action, "shop"): 1
+        for action in ("view_settings", "change_settings", "try_image")
+    }
 
 
 def test_the_overview_lists_what_one_may_see(office: Office) -> None:

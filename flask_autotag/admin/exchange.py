@@ -1,0 +1,21 @@
+"""What holds for every request to the pages, and every answer."""
+
+from __future__ import annotations
+
+from flask import Response, request
+
+#: Bytes that the texts of a form may have. The sum is refused at the field, with a
+#: sentence, while Flask's own limit would make an error page of it.
+_FORM_BYTES = 2 * 2**20
+
+
+def accept_large_fields(_endpoint: str | None, _values: object) -> None:
+    """Let a form be read that has a field which is far too long."""
+    request.max_form_memory_size = _FORM_BYTES
+
+
+def forbid_storing(response: Response) -> Response:
+    """Keep pages out of caches; styles and scripts may stay."""
+    if response.mimetype == "text/html":
+        response.cache_control.no_store = True
+    return response
