@@ -27,6 +27,7 @@ from PIL import Image
 
 from flask_autotag import ClassifierCrashed, TaggingError
 from flask_autotag.config import KEYS
+from flask_autotag.providers.base import Machine
 from flask_autotag.providers.registry import enabled_here, sections
 from flask_autotag.sandbox.pool import Pool, Question
 from flask_autotag.settings.resolution import read_settings
@@ -139,7 +140,7 @@ def classify(pool: Pool, files: Iterator[bytes]) -> Counter[str]:
     """Count the outcomes of one slot's images."""
     outcomes: Counter[str] = Counter()
     questions = (
-        Question(data, enabled_here(SETTINGS), SETTINGS, None) for data in files
+        Question(data, enabled_here(SETTINGS), SETTINGS, Machine()) for data in files
     )
     with pool.slot() as slot:
         for outcome in slot.classify(questions):
@@ -170,7 +171,7 @@ def recovery(good: bytes) -> float:
     :return: seconds that it takes, the new child's start among them; the median.
     """
     pool, times = Pool(1, 30, MEMORY), []
-    question = Question(good, enabled_here(SETTINGS), SETTINGS, None)
+    question = Question(good, enabled_here(SETTINGS), SETTINGS, Machine())
     for _ in range(9):
         pool.classify(question)
         pool.kill()

@@ -24,6 +24,7 @@ from sqlalchemy import insert, text
 
 from flask_autotag.jobs.rules import enqueue_for
 from flask_autotag.jobs.worker import Worker
+from flask_autotag.providers.base import Machine
 from flask_autotag.reapply import preview
 from flask_autotag.settings.edit import save
 from flask_autotag.tagging import question
@@ -126,7 +127,7 @@ def measure(kind: str, running: Host, photos: list[Path]) -> None:
         settings = state.settings_for("default")
         data = [path.read_bytes() for path in photos]
         questions = [
-            question(data[each % len(data)], settings, None)
+            question(data[each % len(data)], settings, Machine())
             for each in range(CLASSIFIED)
         ]
 

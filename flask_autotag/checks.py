@@ -173,6 +173,21 @@ def folder(value: Any) -> str | None:
     return os.path.abspath(value)
 
 
+def device(value: Any) -> str | None:
+    """Accept a device as TensorFlow names it, or ``None``.
+
+    :return: with its number, such as ``GPU:0``.
+    """
+    if value is None:
+        return None
+    kind, _, number = str(value).removeprefix("/device:").upper().partition(":")
+    if not kind.isascii() or not kind.isalpha() or not (number or "0").isdigit():
+        raise CheckError(
+            "must be a device such as CPU or GPU:1, not %(value)s", value=shown(value)
+        )
+    return f"{kind}:{number or 0}"
+
+
 def shown(value: object, most: int = 80) -> str:
     """Write a value that was refused, as much of it as a message holds."""
     return f"{value!r:.{most}}"

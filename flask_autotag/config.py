@@ -14,6 +14,7 @@ from typing import Any
 from . import checks
 from .checks import Check
 from .errors import ConfigurationError
+from .providers.base import Machine
 from .providers.endpoints import origins
 from .settings.fields import PREFIX, Section
 from .settings.resolution import checked
@@ -104,6 +105,12 @@ KEYS: Mapping[str, Key] = {
         "Address space that a child process may use, in MiB; 0 for no limit."
         " Without effect on Windows.",
     ),
+    "AUTOTAG_TENSORFLOW_DEVICE": Key(
+        None,
+        checks.device,
+        "Where models run that need TensorFlow itself, such as ``CPU`` or ``GPU:1``;"
+        " TensorFlow chooses without it. Nobody has tried a GPU; see :doc:`models`.",
+    ),
 }
 
 
@@ -123,6 +130,12 @@ class Config:
     max_image_bytes: int
     timeout: int
     memory_limit: int
+    tensorflow_device: str | None
+
+    @property
+    def machine(self) -> Machine:
+        """What of it classifying needs."""
+        return Machine(self.model_dir, self.tensorflow_device)
 
 
 def read_config(app_config: Mapping[str, Any]) -> Config:

@@ -352,9 +352,7 @@ def _check_child(_app: Flask, state: State) -> Iterator[Finding]:
     begun = time.perf_counter()
     try:
         state.pool.classify(
-            question(
-                file.getvalue(), state.settings_for(SYSTEM), state.config.model_dir
-            )
+            question(file.getvalue(), state.settings_for(SYSTEM), state.config.machine)
         )
     except TaggingError as error:
         yield Finding(

@@ -76,7 +76,7 @@ def classify(
     :raises TaggingError: what is wrong with the image, the model or the child; or with
         a provider elsewhere, if no other answered.
     """
-    asked = question(data, settings, state.config.model_dir)
+    asked = question(data, settings, state.config.machine)
     answer = state.pool.classify(asked)
     found = classified(asked, answer)
     if answer.reduced is None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .errors import TaggingError, TaggingOff
-from .providers.base import Label, Prediction
+from .providers.base import Label, Machine, Prediction
 from .providers.registry import enabled_elsewhere, enabled_here
 from .sandbox.pool import Answer, Question
 from .settings.resolution import Settings
@@ -28,7 +28,7 @@ class Classified:
     failures: Mapping[str, TaggingError] = field(default_factory=dict)
 
 
-def question(data: bytes, settings: Settings, model_dir: str | None) -> Question:
+def question(data: bytes, settings: Settings, machine: Machine) -> Question:
     """Ask the enabled providers about one image.
 
     :raises TaggingOff: if there is nobody to ask.
@@ -37,7 +37,7 @@ def question(data: bytes, settings: Settings, model_dir: str | None) -> Question
     if not settings.enabled or not (here or elsewhere):
         raise TaggingOff("Auto tagging is turned off.")
     longest = max((provider.side for provider in elsewhere), default=None)
-    return Question(data, here, settings, model_dir, reduce_to=longest)
+    return Question(data, here, settings, machine, reduce_to=longest)
 
 
 def classified(asked: Question, answer: Answer) -> Classified:

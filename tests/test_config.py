@@ -24,6 +24,7 @@ def test_without_keys_the_defaults_hold() -> None:
         max_image_bytes=25 * 2**20,
         timeout=30,
         memory_limit=2048,
+        tensorflow_device=None,
     )
 
 
@@ -42,6 +43,7 @@ def test_keys_are_read_and_texts_from_the_environment_understood(
             "AUTOTAG_MAX_IMAGE_BYTES": "1000",
             "AUTOTAG_TIMEOUT": "5",
             "AUTOTAG_MEMORY_LIMIT": 0,
+            "AUTOTAG_TENSORFLOW_DEVICE": "gpu",
             "SECRET_KEY": "of the host",
         }
     )
@@ -58,6 +60,7 @@ def test_keys_are_read_and_texts_from_the_environment_understood(
         max_image_bytes=1000,
         timeout=5,
         memory_limit=0,
+        tensorflow_device="GPU:0",
     )
 
 

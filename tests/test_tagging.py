@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_autotag import TaggingOff
-from flask_autotag.providers.base import Label, Prediction
+from flask_autotag.providers.base import Label, Machine, Prediction
 from flask_autotag.providers.registry import sections
 from flask_autotag.sandbox.pool import Answer
 from flask_autotag.settings.resolution import Settings, read_settings
@@ -212,11 +212,11 @@ def test_nothing_predicted_gives_no_tags() -> None:
 
 
 def test_the_answer_is_stored_with_the_hash_of_the_file() -> None:
-    asked = question(b"an image", read_settings(sections(), {}), "/models")
+    asked = question(b"an image", read_settings(sections(), {}), Machine("/models"))
     found = classified(asked, Answer([predict(dog=0.9)]))
     assert found.predictions == [predict(dog=0.9)]
     assert found.sha256 == hashlib.sha256(b"an image").hexdigest()
-    assert (asked.data, asked.model_dir) == (b"an image", "/models")
+    assert (asked.data, asked.machine.model_dir) == (b"an image", "/models")
     assert [provider.name for provider in asked.providers] == ["tensorflow"]
     assert asked.reduce_to is None
 
@@ -225,12 +225,12 @@ def test_for_providers_elsewhere_the_image_is_reduced() -> None:
     settings = read_settings(
         sections(), {"AUTOTAG_GOOGLE_ENABLED": 1, "AUTOTAG_TENSORFLOW_ENABLED": 0}
     )
-    asked = question(b"an image", settings, None)
+    asked = question(b"an image", settings, Machine())
     assert (asked.providers, asked.reduce_to) == ([], 1024)
 
 
 @pytest.mark.parametrize("key", ["AUTOTAG_ENABLED", "AUTOTAG_TENSORFLOW_ENABLED"])
 def test_nobody_is_asked_when_tagging_or_every_provider_is_off(key: str) -> None:
     with pytest.raises(TaggingOff) as caught:
-        question(b"an image", read_settings(sections(), {key: False}), None)
+        question(b"an image", read_settings(sections(), {key: False}), Machine())
     assert str(caught.value) == "Auto tagging is turned off."

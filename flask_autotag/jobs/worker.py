@@ -206,7 +206,7 @@ class Worker:
             if job.instance not in known:
                 known[job.instance] = self._state.settings_for(job.instance)
             data = load(self._state, job)
-        return question(data, known[job.instance], self._state.config.model_dir)
+        return question(data, known[job.instance], self._state.config.machine)
 
     @contextlib.contextmanager
     def _failing(self, batch: Batch, job: Job) -> Iterator[None]:

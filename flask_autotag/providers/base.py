@@ -53,6 +53,18 @@ class Prediction:
     labels: tuple[Label, ...]
 
 
+@dataclass(frozen=True)
+class Machine:
+    """What the application's configuration says of the machine.
+
+    :param model_dir: ``AUTOTAG_MODEL_DIR``, where further models are.
+    :param tensorflow_device: ``AUTOTAG_TENSORFLOW_DEVICE``, such as ``GPU:0``.
+    """
+
+    model_dir: str | None = None
+    tensorflow_device: str | None = None
+
+
 class Provider(ABC):
     """What has labels for an image.
 
@@ -75,9 +87,7 @@ class LocalProvider(Provider):
 
     @classmethod
     @abstractmethod
-    def options(
-        cls, settings: Mapping[str, Any], model_dir: str | None
-    ) -> dict[str, Any]:
+    def options(cls, settings: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
         """Choose the arguments that make the instance in the child; JSON."""
 
     @property

@@ -1,4 +1,4 @@
-"""TensorFlow on this machine, through its own small runtime, LiteRT."""
+"""TensorFlow on this machine: pixels for a network, and labels from its numbers."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from .. import checks
 from ..errors import ModelError
 from ..settings.fields import Field, Input, Section
 from . import model_file
-from .base import LEAST_CONFIDENCE, Label, LocalProvider, surest
+from .base import LEAST_CONFIDENCE, Label, LocalProvider, Machine, surest
+from .model_file import NONE, SIGMOID, SOFTMAX
+from .network import Network, check_output, open_network
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL.Image import Image
 
-    Array = np.ndarray[Any, np.dtype[np.float32]]
+    from .network import Array
 
 DEFAULT_MODEL = "efficientnet-lite0"
+#: By how much a network's own confidences may leave 0 to 1.
+_ROUNDING = 1e-3
 
 
 class TensorFlowProvider(LocalProvider):
-    """Classify with a TensorFlow Lite network.
+    """Classify with a TensorFlow model: LiteRT runs it, or TensorFlow itself.
 
     Nothing heavy is imported or read before the first image.
 
     :param model: a model's name; see :func:`.model_file.available`.
     :param model_dir: where further models are; the bundled ones need none.
     :param threads: processor threads for one image.
+    :param device: where TensorFlow itself runs, such as ``GPU:0``; it chooses without.
     """
 
     name = "tensorflow"
@@ -71,16 +75,20 @@ class TensorFlowProvider(LocalProvider):
         model: str = DEFAULT_MODEL,
         model_dir: str | None = None,
         threads: int = 1,
+        device: str | None = None,
     ) -> None:
         self._file = model_file.find(model, model_dir)
         self._threads = threads
+        self._device = device
 
     @classmethod
-    def options(
-        cls, settings: Mapping[str, Any], model_dir: str | None
-    ) -> dict[str, Any]:
+    def options(cls, settings: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
         """Choose the model."""
-        return {"model": settings["model"], "model_dir": model_dir}
+        return {
+            "model": settings["model"],
+            "model_dir": machine.model_dir,
+            "device": machine.tensorflow_device,
+        }
 
     @property
     def model(self) -> str:
@@ -90,10 +98,10 @@ class TensorFlowProvider(LocalProvider):
     @property
     def side(self) -> int:
         """Give the side that leaves the network's input size after the crop."""
-        return round(self._file.size / self._file.crop)
+        return round(self._file.input.size / (self._file.input.crop or 1))
 
     def classify(self, images: Sequence[Image]) -> list[list[Label]]:
-        """Classify images one after the other: the network's batch is fixed at 1.
+        """Classify images one after the other: the network's batch is 1.
 
         :raises ModelError: if the network's file is damaged, or does not take or
             give what ``model.toml`` and the labels say.
@@ -101,85 +109,103 @@ class TensorFlowProvider(LocalProvider):
         return [self._labels(self._run(self._pixels(image))) for image in images]
 
     def _pixels(self, image: Image) -> Array:
-        """Cut out and scale the middle of an image.
+        """Make of an image what the network takes.
 
         :return: shape ``(1, size, size, 3)``.
         """
         import numpy as np
         from PIL.Image import Resampling
 
-        side = min(image.size) * self._file.crop
-        left, top = (image.width - side) / 2, (image.height - side) / 2
+        wanted = self._file.input
         small = image.resize(
-            (self._file.size, self._file.size),
-            Resampling.BICUBIC,
-            box=(left, top, left + side, top + side),
+            (wanted.size, wanted.size),
+            Resampling[wanted.resize.upper()],
+            box=self._box(image),
         )
-        values = np.asarray(small, dtype=np.float32)[np.newaxis]
-        return (values - self._file.mean) / self._file.scale
+        values = np.asarray(small, dtype=np.float32)
+        if wanted.channels == "bgr":
+            values = values[:, :, ::-1]
+        mean, scale = (np.array(each, np.float32) for each in (wanted.mean, wanted.scale))
+        pixels: Array = (values[np.newaxis] - mean) / scale
+        return pixels
+
+    def _box(self, image: Image) -> tuple[float, float, float, float]:
+        """Choose what is looked at: the square in the middle, or all."""
+        crop = self._file.input.crop
+        if crop is None:
+            return 0, 0, image.width, image.height
+        side = min(image.size) * crop
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        return left, top, left + side, top + side
 
     def _run(self, pixels: Array) -> Array:
-        """Run the network.
+        """Run the network, and believe nothing of what it gives.
 
-        :return: the logit of each class, shape ``(classes,)``.
-        """
-        network = self._network
-        network.set_tensor(network.get_input_details()[0]["index"], pixels)
-        network.invoke()
-        logits: Array = network.get_tensor(network.get_output_details()[0]["index"])[0]
-        return logits
-
-    @cached_property
-    def _network(self) -> Any:
-        from ai_edge_litert.interpreter import Interpreter
-
-        self._file.check()
-        try:
-            network = Interpreter(
-                model_path=str(self._file.network), num_threads=self._threads
-            )
-            network.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            raise ModelError(
-                f"The file {self._file.network.name} of the model {self._file.name} is"
-                " no TensorFlow Lite network that can be run."
-            ) from error
-        self._check_shapes(network)
-        return network
-
-    def _check_shapes(self, network: Any) -> None:
-        size, classes = self._file.size, len(self._file.labels)
-        for what, details, expected in (
-            ("input", network.get_input_details()[0], [1, size, size, 3]),
-            ("output", network.get_output_details()[0], [1, classes]),
-        ):
-            shape = details["shape"].tolist()
-            if shape != expected:
-                raise ModelError(
-                    f"The {what} of the model {self._file.name} has the shape {shape},"
-                    f" but its description and labels make it {expected}."
-                )
-
-    def _labels(self, logits: Array) -> list[Label]:
-        """Turn logits into labels.
-
-        The softmax is taken here, in float: a quantised one would know only 256
-        different confidences. Classes of one name add up, for they mean the same.
-
-        :param logits: of each class, shape ``(classes,)``.
+        :return: the number of each class that has a label, shape ``(classes,)``.
         """
         import numpy as np
 
-        shares = np.exp(logits.astype(np.float64) - logits.max())
+        outputs = self._network.run(pixels)
+        check_output(self._file, outputs.shape)
+        if not np.isfinite(outputs).all():
+            raise ModelError(
+                f"The model {self._file.name} gives numbers that are none (NaN)."
+            )
+        of_image: Array = outputs[0]
+        return of_image
+
+    @cached_property
+    def _network(self) -> Network:
+        return open_network(self._file, self._threads, self._device)
+
+    def _labels(self, outputs: Array) -> list[Label]:
+        """Turn the network's numbers into labels.
+
+        Classes of one name add up where they exclude each other, for they mean the
+        same; else the surest counts.
+
+        :param outputs: of each class, shape ``(width,)``.
+        """
+        import numpy as np
+
         names, places = self._names
-        confidences = np.bincount(places, weights=shares / shares.sum())
+        shares = self._confidences(outputs)[: len(places)]
+        confidences = np.zeros(len(names))
+        join = np.maximum if self._file.output.activation == SIGMOID else np.add
+        join.at(confidences, places, shares)
         likely = np.flatnonzero(confidences >= LEAST_CONFIDENCE).tolist()
         return surest(
             [
                 Label(*names[place], min(1.0, float(confidences[place])))
                 for place in likely
+                if names[place][1] not in self._file.output.ignore
             ]
         )
+
+    def _confidences(self, outputs: Array) -> Any:
+        """Take the activation that the description names.
+
+        It is taken here, in float: a quantised one would know only 256 different
+        confidences.
+
+        :return: from 0 to 1, shape ``(width,)``.
+        :raises ModelError: if the network says that it has, and has not.
+        """
+        import numpy as np
+
+        numbers = outputs.astype(np.float64)
+        if self._file.output.activation == SOFTMAX:
+            shares = np.exp(numbers - numbers.max())
+            return shares / shares.sum()
+        if self._file.output.activation == SIGMOID:
+            return np.exp(-np.logaddexp(0, -numbers))
+        if numbers.min() < -_ROUNDING or numbers.max() > 1 + _ROUNDING:
+            raise ModelError(
+                f"The model {self._file.name} gives numbers from {numbers.min():.3g} to"
+                f" {numbers.max():.3g}, which are no confidences: its output.activation"
+                f" is not {NONE!r}."
+            )
+        return np.clip(numbers, 0, 1)
 
     @cached_property
     def _names(self) -> tuple[list[tuple[str, str]], list[int]]:

@@ -19,6 +19,7 @@ from ..models import MODEL_LENGTH
 from ..providers.base import (
     MOST_LABELS,
     LocalProvider,
+    Machine,
     Prediction,
     SentImage,
     heard,
@@ -41,7 +42,7 @@ class Question:
     :param data: the image's file.
     :param providers: the classes of the providers.
     :param settings: of the image's instance.
-    :param model_dir: where further models are.
+    :param machine: where it is asked.
     :param reduce_to: pixels of the longer side of the JPEG that the child is to give
         back too, for providers elsewhere; ``None`` for none.
     """
@@ -49,7 +50,7 @@ class Question:
     data: bytes = field(repr=False)
     providers: Sequence[type[LocalProvider]]
     settings: Settings
-    model_dir: str | None
+    machine: Machine
     reduce_to: int | None = None
 
     def message(self) -> dict[str, Any]:
@@ -59,7 +60,7 @@ class Question:
                 {
                     "name": provider.name,
                     "options": provider.options(
-                        self.settings[provider.section.name], self.model_dir
+                        self.settings[provider.section.name], self.machine
                     ),
                 }
                 for provider in self.providers

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from flask_autotag import ModelError
-from flask_autotag.providers.model_file import BUNDLED, DESCRIPTION, available, find
+from flask_autotag.providers.model_file import (
+    BUNDLED,
+    DESCRIPTION,
+    LITERT,
+    SOFTMAX,
+    OutputSpec,
+    available,
+    find,
+)
 from flask_autotag.providers.tensorflow import DEFAULT_MODEL
 
 from .models import LABELS, NETWORK, make_model
@@ -20,8 +28,10 @@ def message_of_find(name: str, model_dir: Path | None) -> str:
 def test_the_bundled_model_is_there_and_whole() -> None:
     model = find(DEFAULT_MODEL, None)
     model.check()
-    assert (model.name, model.size, model.crop) == (DEFAULT_MODEL, 224, 0.875)
-    assert (model.mean, model.scale) == (127.0, 128.0)
+    assert (model.name, model.format) == (DEFAULT_MODEL, LITERT)
+    assert (model.input.size, model.input.crop) == (224, 0.875)
+    assert (model.input.mean, model.input.scale) == ((127.0,) * 3, (128.0,) * 3)
+    assert model.output == OutputSpec(None, SOFTMAX, 1000, frozenset())
     assert model.version
 
 
@@ -112,7 +122,7 @@ def test_a_file_that_is_no_text(tmp_path: Path, file: str) -> None:
         (("sha256 =", "other ="), "'sha256'"),
         (("labels =", "other ="), "'labels'"),
         (("[input]", "[other]"), "'input'"),
-        (("crop =", "other ="), "'crop'"),
+        (("scale =", "other ="), "'scale'"),
     ],
 )
 def test_a_key_that_is_missing_is_named(

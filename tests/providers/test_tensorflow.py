@@ -14,7 +14,7 @@ from PIL import Image
 from flask_autotag import ModelError
 from flask_autotag.images import decode
 from flask_autotag.providers import model_file
-from flask_autotag.providers.base import LEAST_CONFIDENCE, MOST_LABELS, Label
+from flask_autotag.providers.base import LEAST_CONFIDENCE, MOST_LABELS, Label, Machine
 from flask_autotag.providers.tensorflow import DEFAULT_MODEL, TensorFlowProvider
 
 from ..hosts import ESPRESSO
@@ -219,7 +219,7 @@ class TestSettings:
         make_model(tmp_path, "mine")
         options: dict[str, Any] = TensorFlowProvider.options(
             {"model": "mine", "enabled": True, "confidence_threshold": 0.5},
-            str(tmp_path),
+            Machine(str(tmp_path)),
         )
         assert TensorFlowProvider(**options).model == "mine 1"
 

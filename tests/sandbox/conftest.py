@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from flask_autotag.providers.base import Prediction
+from flask_autotag.providers.base import Machine, Prediction
 from flask_autotag.providers.registry import enabled_here, sections
 from flask_autotag.sandbox import pool as pool_module
 from flask_autotag.sandbox.pool import Pool, Question
@@ -68,13 +68,13 @@ def classify(pool: Pool, data: bytes) -> Prediction:
 
 def asked(data: bytes) -> Question:
     """Ask the default providers with the default settings."""
-    return Question(data, enabled_here(SETTINGS), SETTINGS, None)
+    return Question(data, enabled_here(SETTINGS), SETTINGS, Machine())
 
 
 def request(**options: Any) -> dict[str, Any]:
     """Make the message that asks a child for the bundled model."""
     [provider] = enabled_here(SETTINGS)
-    made = provider.options(SETTINGS[provider.section.name], None)
+    made = provider.options(SETTINGS[provider.section.name], Machine())
     return {"providers": [{"name": provider.name, "options": {**made, **options}}]}
 
 

@@ -26,7 +26,13 @@ from flask_autotag import (
     TaggingError,
     UnreadableImage,
 )
-from flask_autotag.providers.base import MOST_LABELS, Label, Prediction, SentImage
+from flask_autotag.providers.base import (
+    MOST_LABELS,
+    Label,
+    Machine,
+    Prediction,
+    SentImage,
+)
 from flask_autotag.providers.registry import enabled_here
 from flask_autotag.sandbox import pool as pool_module
 from flask_autotag.sandbox import process
@@ -113,7 +119,9 @@ class TestClassify:
         )
         with pytest.raises(ModelError, match=r"^There is no model 'gone'; there are"):
             make_pool().classify(
-                Question(WHITE, enabled_here(settings), settings, str(tmp_path))
+                Question(
+                    WHITE, enabled_here(settings), settings, Machine(str(tmp_path))
+                )
             )
 
     def test_a_child_is_replaced_after_a_number_of_images(
@@ -277,13 +285,15 @@ def run_script(tmp_path: Path, program: str) -> list[str]:
     script = tmp_path / "script.py"
     script.write_text(
         "import gc, os, pathlib, signal, sys, threading\n"
+        "from flask_autotag.providers.base import Machine\n"
         "from flask_autotag.providers.registry import enabled_here, sections\n"
         "from flask_autotag.sandbox.pool import Pool, Question\n"
         "from flask_autotag.settings.resolution import read_settings\n"
         "def classify(pool):\n"
         f"    data = pathlib.Path({str(image)!r}).read_bytes()\n"
         "    settings = read_settings(sections(), {})\n"
-        "    pool.classify(Question(data, enabled_here(settings), settings, None))\n"
+        "    here = enabled_here(settings)\n"
+        "    pool.classify(Question(data, here, settings, Machine()))\n"
         "    return pool._free.queue[0]._child._process.pid\n"
         f"pool = Pool(1, {PATIENCE}, 2048)\n" + program,
     )
