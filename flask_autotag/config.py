@@ -100,10 +100,11 @@ KEYS: Mapping[str, Key] = {
         " image is killed.",
     ),
     "AUTOTAG_MEMORY_LIMIT": Key(
-        2048,
+        4096,
         checks.whole_number(0, 2**20),
         "Address space that a child process may use, in MiB; 0 for no limit."
-        " Without effect on Windows.",
+        " TensorFlow itself takes some 2,400 of it, before any image; a bundled model"
+        " a tenth of that. Without effect on Windows.",
     ),
     "AUTOTAG_TENSORFLOW_DEVICE": Key(
         None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -345,14 +344,12 @@ def _check_pages(app: Flask, state: State) -> Iterator[Finding]:
 
 
 def _check_child(_app: Flask, state: State) -> Iterator[Finding]:
-    from PIL import Image
+    from .images import sample_image
 
-    file = io.BytesIO()
-    Image.new("RGB", (64, 64), "white").save(file, "PNG")
     begun = time.perf_counter()
     try:
         state.pool.classify(
-            question(file.getvalue(), state.settings_for(SYSTEM), state.config.machine)
+            question(sample_image(), state.settings_for(SYSTEM), state.config.machine)
         )
     except TaggingError as error:
         yield Finding(

@@ -23,7 +23,7 @@ def test_without_keys_the_defaults_hold() -> None:
         model_dir=None,
         max_image_bytes=25 * 2**20,
         timeout=30,
-        memory_limit=2048,
+        memory_limit=4096,
         tensorflow_device=None,
     )
 

@@ -23,6 +23,7 @@ from ..jobs.report import report
 from ..jobs.supervise import supervise
 from ..jobs.upkeep import purge, retry
 from ..jobs.worker import Worker
+from .models import models_cli
 from .settings import rotate_keys, settings_cli
 
 if TYPE_CHECKING:
@@ -228,6 +229,7 @@ ALL: tuple[click.Command, ...] = (
     retry_jobs,
     purge_jobs,
     doctor,
+    models_cli,
     settings_cli,
     rotate_keys,
 )

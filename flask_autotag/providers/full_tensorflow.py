@@ -135,7 +135,7 @@ def _open_saved_model(tensorflow: Any, model: ModelFile) -> Function:
         )
     function = loaded.signatures[_SIGNATURE]
     inputs = function.structured_input_signature[1]
-    outputs = function.structured_outputs
+    outputs = dict(sorted(function.structured_outputs.items()))
     taken = _chosen(model, "input", model.input.name, inputs)
     given = _chosen(model, "output", model.output.name, outputs)
     _check_shapes(model, inputs[taken].shape, outputs[given].shape)

@@ -187,8 +187,8 @@ def _unreadable(name: str, error: Exception) -> ModelError:
 def _read(folder: Path, name: str) -> ModelFile:
     with (folder / DESCRIPTION).open("rb") as file:
         description = tomllib.load(file)
-    network = _inside(folder, description["file"])
-    labels = _read_labels(_inside(folder, description["labels"]))
+    network = inside(folder, description["file"])
+    labels = _read_labels(inside(folder, description["labels"]))
     return ModelFile(
         name=name,
         title=str(description.get("title", name)),
@@ -202,8 +202,11 @@ def _read(folder: Path, name: str) -> ModelFile:
     )
 
 
-def _inside(folder: Path, name: str) -> Path:
-    """Find a file of the model; none is taken from elsewhere."""
+def inside(folder: Path, name: str) -> Path:
+    """Find a file of the model in *folder*; none is taken from elsewhere.
+
+    :raises ValueError: if the name leads out of it.
+    """
     if Path(name).name != name or name in ("", ".."):
         raise ValueError(f"{name!r:.80} is no file in the model's folder")
     return folder / name

@@ -125,7 +125,9 @@ class TensorFlowProvider(LocalProvider):
         values = np.asarray(small, dtype=np.float32)
         if wanted.channels == "bgr":
             values = values[:, :, ::-1]
-        mean, scale = (np.array(each, np.float32) for each in (wanted.mean, wanted.scale))
+        mean, scale = (
+            np.array(each, np.float32) for each in (wanted.mean, wanted.scale)
+        )
         pixels: Array = (values[np.newaxis] - mean) / scale
         return pixels
 

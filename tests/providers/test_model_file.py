@@ -176,7 +176,7 @@ def test_labels_that_are_not_there(tmp_path: Path) -> None:
         "wordnet_id,name\nn1\n",
         "wordnet_id,name\nn1,\n",
         "wordnet_id,name\n,dog\n",
-        "id,name\nn1,dog\n",
+        "number,name\nn1,dog\n",
     ],
 )
 def test_a_label_without_an_id_or_a_name(tmp_path: Path, labels: str) -> None:

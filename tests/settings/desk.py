@@ -40,7 +40,7 @@ class Desk:
                 self.state.stored_settings(),
                 instance,
                 typed,
-                model_dir=None,
+                model_dir=self.state.config.model_dir,
                 who=who,
                 version=version,
                 also=also,

@@ -1,0 +1,201 @@
+"""``flask autotag models …``: which networks can be chosen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup, with_appcontext
+
+from ..errors import ModelError, TaggingError
+from ..providers import model_store
+from ..providers.model_file import BUNDLED, available, find
+from ..providers.registry import sections
+from ..providers.tensorflow import TensorFlowProvider
+from ..settings.resolution import read_settings
+from ..settings.stored import SYSTEM
+
+if TYPE_CHECKING:
+    from ..providers.base import Prediction
+    from ..providers.download import Progress
+    from ..state import State
+
+#: Which model an instance has chosen.
+_FIELD = (TensorFlowProvider.section.name, "model")
+
+models_cli = AppGroup("models", help="List, add, remove and check TensorFlow models.")
+
+
+@models_cli.command("list")
+@with_appcontext
+def list_models() -> None:
+    """List the models that can be chosen, and those that can be added."""
+    model_dir = _state().config.model_dir
+    names = available(model_dir)
+    for name in names:
+        try:
+            model = find(name, model_dir)
+        except ModelError as error:
+            click.echo(f"{name}: {error}")
+            continue
+        where = "bundled" if model.network.parent.parent == BUNDLED else "added"
+        click.echo(f"{name}: {model.title}; {model.format}, {where}")
+    for name in model_store.downloadable():
+        if name not in names:
+            click.echo(f"{name}: 'flask autotag models add {name}' downloads it")
+
+
+@models_cli.command("add")
+@with_appcontext
+@click.argument("model")
+@click.option(
+    "--from",
+    "archive",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The file, got in another way where there is no network.",
+)
+@click.option("--name", help="What to call it; else as its folder.")
+def add(model: str, archive: Path | None, name: str | None) -> None:
+    """Add MODEL: one that 'list' offers, or a folder with a model.toml.
+
+    It is checked by classifying an image; one that fails is not kept.
+    """
+    state = _state()
+    model_dir = _model_dir(state)
+    with _telling():
+        if model in model_store.downloadable():
+            with _progress(model) as progress:
+                added = model_store.add_download(model, model_dir, archive, progress)
+        elif Path(model).is_dir():
+            source = Path(model).resolve()
+            added = model_store.add_folder(source, name or source.name, model_dir)
+        else:
+            raise ModelError(
+                f"{model!r:.80} is neither a folder with a model.toml nor one of:"
+                f" {', '.join(model_store.downloadable())}."
+            )
+        try:
+            _try(state, added.name)
+        except TaggingError:
+            model_store.remove(added.name, model_dir)
+            raise
+    click.echo(
+        f"It can be chosen on the settings page, or with 'flask autotag settings set"
+        f" tensorflow.model {added.name}'."
+    )
+
+
+@models_cli.command("remove")
+@with_appcontext
+@click.argument("name")
+def remove(name: str) -> None:
+    """Delete the model NAME, which nobody may have chosen."""
+    state = _state()
+    with _telling():
+        chosen = [one or "the system" for one in _choosers(state, name)]
+        if chosen:
+            raise ModelError(
+                f"The model {name} is chosen in {', '.join(chosen)}. Choose another one"
+                " there first."
+            )
+        model_store.remove(name, _model_dir(state))
+    click.echo(f"The model {name} is deleted.")
+
+
+@models_cli.command("check")
+@with_appcontext
+@click.argument("names", nargs=-1)
+def check(names: tuple[str, ...]) -> None:
+    """Let models classify an image in a child process; all, or those of NAMES."""
+    state = _state()
+    failed = False
+    for name in names or available(state.config.model_dir):
+        try:
+            _try(state, name)
+        except TaggingError as error:
+            failed = True
+            click.echo(f"{name}: {error}")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _try(state: State, name: str) -> None:
+    """Classify an image, and tell how long that took.
+
+    :raises TaggingError: if it fails.
+    """
+    model = find(name, state.config.model_dir)
+    model.check()
+    begun = time.perf_counter()
+    try:
+        _classify(state, name)
+        first = time.perf_counter() - begun
+        [prediction] = _classify(state, name)
+    finally:
+        state.pool.close()
+    again = time.perf_counter() - begun - first
+    click.echo(
+        f"{name}: {prediction.model}, {len(model.labels):,} labels; the first image"
+        f" took {first:.1f} s, the next {again * 1000:.0f} ms"
+    )
+
+
+def _classify(state: State, name: str) -> list[Prediction]:
+    from ..images import sample_image
+    from ..sandbox.pool import Question
+
+    settings = read_settings(sections(), {"AUTOTAG_TENSORFLOW_MODEL": name})
+    question = Question(
+        sample_image(), [TensorFlowProvider], settings, state.config.machine
+    )
+    return list(state.pool.classify(question).predictions)
+
+
+def _choosers(state: State, name: str) -> Iterator[str]:
+    """Give who has chosen a model: instances, and ``""`` for the system."""
+    stored = state.stored_settings()
+    with state.database.begin() as session:
+        names = [SYSTEM, *sorted(stored.instances(session))]
+        layers = stored.layers_of(session, names)
+    for instance in names:
+        if layers[instance].resolve().value(_FIELD) == name:
+            yield instance
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Progress]:
+    """Show how far a download is."""
+    with click.progressbar(length=0, label=f"Downloading {name}") as bar:
+
+        def show(done: int, whole: int | None) -> None:
+            bar.length = whole or done
+            bar.update(done - bar.pos)
+
+        yield show
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except TaggingError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _model_dir(state: State) -> str:
+    if state.config.model_dir is None:
+        raise click.ClickException(
+            "Set AUTOTAG_MODEL_DIR to a folder for models first; it has to exist."
+        )
+    return state.config.model_dir
+
+
+def _state() -> State:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    state: State = app.extensions["autotag"].state_of(app)
+    return state
