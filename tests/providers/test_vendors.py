@@ -21,6 +21,7 @@ from azure.core.credentials import AzureKeyCredential
 from google.api_core.client_options import ClientOptions
 from google.cloud import vision
 from google.protobuf import json_format
+from jsonschema import Draft202012Validator
 from msrest.authentication import ApiKeyCredentials
 from PIL import Image
 
@@ -38,6 +39,7 @@ from flask_autotag.providers.http import Http
 from flask_autotag.settings.secret import Secret
 
 from ..vendors import Answer, Recorded, Vendor, drip, flood, vendor
+from . import schemas
 
 KEY = "AIza-secret-0123"
 
@@ -228,6 +230,26 @@ class TestAgainstTheOfficialClient:
         assert said == [
             (label.name, pytest.approx(label.confidence)) for label in labels
         ]
+
+
+SCHEMAS = {
+    "google": schemas.google,
+    "azure 4.0": schemas.azure_4,
+    "azure 3.2": schemas.azure_3,
+}
+
+
+class TestAgainstTheVendorsSchema:
+    def test_the_answers_are_valid(self, name: str) -> None:
+        Draft202012Validator(SCHEMAS[name]()).validate(ANSWERS[name])
+
+    def test_wrong_answers_are_not(self, name: str) -> None:
+        validator = Draft202012Validator(SCHEMAS[name]())
+        text = json.dumps(ANSWERS[name])
+        no_number = text.replace("0.97", '"sure"').replace("0.99", '"sure"')
+        unknown_field = text.replace("score", "sure").replace("confidence", "sure")
+        for wrong in (no_number, unknown_field):
+            assert not validator.is_valid(json.loads(wrong))
 
 
 def test_the_labels_come_surest_first(name: str, ask: Ask) -> None:
