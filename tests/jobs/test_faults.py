@@ -234,7 +234,7 @@ def test_poison_among_good_photos_costs_only_itself(
     child.write_text(POISON)
     poison_children(monkeypatch, child)
     bad = {"segfault": "#ff0000", "hang": "#008000", "hog": "#0000ff"}
-    with make_host(sqlite_url, AUTOTAG_TIMEOUT=2, AUTOTAG_MEMORY_LIMIT=1024) as host:
+    with make_host(sqlite_url, AUTOTAG_TIMEOUT=4, AUTOTAG_MEMORY_LIMIT=512) as host:
         fill(host, 50, ESPRESSO)
         for name, colour in bad.items():
             image_uploaded.send(
