@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flask import render_template
 from sqlalchemy.orm import Session
 
+from ..gate import read_paused
 from ..settings.fields import paths
 from ..settings.resolution import Layers, Settings
 from ..settings.stored import SYSTEM, SettingChange
@@ -22,12 +25,14 @@ class Line:
     """One scope in the overview.
 
     :param own: how many fields are set for it.
+    :param paused: titles of the providers that are paused there.
     """
 
     scope: Scope
     title: str
     settings: Settings
     own: int
+    paused: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,14 @@ def index_page() -> str:
     shown = [Scope(name) for name in titles if Scope(name).may(VIEW)]
     scopes = [system, *shown] if system.may(VIEW) else shown
     layers = _layers([scope.instance for scope in scopes])
+    paused = _paused()
     lines = [
         Line(
             scope,
             gettext("The whole system") if scope.is_system else titles[scope.instance],
             layers[scope.instance].resolve(),
             len(layers[scope.instance].own),
+            paused[scope.instance],
         )
         for scope in scopes
     ]
@@ -93,6 +100,20 @@ def _value(value: object, *, secret: bool) -> str:
     if secret:
         return gettext("set") if value else gettext("not set")
     return gettext("inherited") if value is None else write(value)
+
+
+def _paused() -> Mapping[str, list[str]]:
+    """Give the titles of paused providers by instance."""
+    state = current_state()
+    titles = {section.name: section.title for section in state.sections}
+
+    def work(session: Session) -> list[tuple[str, str, str]]:
+        return read_paused(session, state.database.models)
+
+    paused: dict[str, list[str]] = defaultdict(list)
+    for instance, provider, _reason in state.database.transact(work):
+        paused[instance].append(gettext(titles.get(provider, provider)))
+    return paused
 
 
 def _layers(names: list[str]) -> dict[str, Layers]:

@@ -87,12 +87,18 @@ def test_a_pause_is_shown_until_somebody_resumes(office: Office, ada: Visitor) -
         error = ProviderRefused("Google Cloud Vision answered 403.")
         gate.note_failure(session, models, "shop", "google", error)
         gate.admit(session, models, "shop", "microsoft", 1234, 0)
+    overview = ada.get("/autotag/")
+    assert overview.html.count("is paused") == 1
+    assert "As the system Google Cloud Vision is paused" in overview.text(
+        "li:has(a[href='/autotag/instances/shop'])"
+    )
     page = ada.get(SHOP_URL)
     section = "[aria-labelledby=autotag-section-google]"
     assert "Google Cloud Vision answered 403." in page.text(f"{section} .at-error")
     assert page.text(f"{section} .at-error").startswith("Paused since 2")
     assert "Images sent this month: 1,234." in page.html
     page = ada.send(SHOP_URL, resume="google")
+    assert "is paused" not in ada.get("/autotag/").html
     assert page.text(".at-notice") == "It will be asked again for the next image."
     assert "Paused since" not in page.html
     with office.host.app.app_context(), state.database.begin() as session:
