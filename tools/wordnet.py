@@ -22,11 +22,13 @@ class Noun:
     :param lemmas: the words, the most usual first; spaces between parts.
     :param hypernyms: ids of the meanings directly above.
     :param gloss: the definition, with examples.
+    :param individual: whether it is one thing with a name, such as a river, no kind.
     """
 
     lemmas: tuple[str, ...]
     hypernyms: tuple[str, ...]
     gloss: str
+    individual: bool = False
 
 
 def read_nouns(directory: Path = DEFAULT_DIRECTORY) -> dict[str, Noun]:
@@ -63,12 +65,14 @@ def _parse(line: str) -> tuple[str, Noun]:
     words_end = 2 * int(word_count, 16)
     pointers_end = words_end + 1 + 4 * int(rest[words_end])
     pointers = rest[words_end + 1 : pointers_end]
+    kinds = pointers[::4]
     return f"n{offset}", Noun(
         lemmas=tuple(word.replace("_", " ") for word in rest[:words_end:2]),
         hypernyms=tuple(
             f"n{target}"
-            for kind, target in zip(pointers[::4], pointers[1::4], strict=True)
+            for kind, target in zip(kinds, pointers[1::4], strict=True)
             if kind in _HYPERNYM_POINTERS
         ),
         gloss=gloss.strip(),
+        individual="@i" in kinds,
     )
