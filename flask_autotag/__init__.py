@@ -38,7 +38,9 @@ if TYPE_CHECKING:
         TransactionError,
         TryLater,
         UnreadableImage,
+        VocabularyError,
     )
+    from .explain import Decision, ExplainedLabel, Explanation
     from .extension import AutoTag
     from .models import (
         AssetMixin,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
         TagMixin,
         UploadMixin,
         UsageMixin,
+        WordMixin,
         create_models,
     )
     from .query import AppliedTag, TagCount
@@ -70,6 +73,9 @@ __all__ = [
     "ClassifierMemory",
     "ClassifierTimeout",
     "ConfigurationError",
+    "Decision",
+    "ExplainedLabel",
+    "Explanation",
     "ImageError",
     "ImageMissing",
     "ImageTooLarge",
@@ -99,6 +105,8 @@ __all__ = [
     "Upload",
     "UploadMixin",
     "UsageMixin",
+    "VocabularyError",
+    "WordMixin",
     "create_models",
     "image_tagged",
     "image_uploaded",
@@ -106,7 +114,7 @@ __all__ = [
 ]
 
 #: Where a public name is looked for, in this order.
-_MODULES = ("errors", "signals", "assets", "models", "query", "extension")
+_MODULES = ("errors", "signals", "assets", "models", "query", "explain", "extension")
 
 
 def __getattr__(name: str) -> Any:

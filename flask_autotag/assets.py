@@ -18,6 +18,8 @@ TYPE_LENGTH = 100
 ID_LENGTH = 255
 INSTANCE_LENGTH = 64
 DEFAULT_INSTANCE = "default"
+#: Stands for an instance where the system itself is meant.
+SYSTEM = ""
 
 #: What a host may hand over as an image. A function is called when the image is
 #: needed and may return any of the others.
@@ -105,6 +107,20 @@ def instance_state(asset: object) -> InstanceState[Any]:
             f" {asset!r:.80}."
         )
     return state
+
+
+def mapper_of(model: type[Any]) -> Mapper[Any]:
+    """Give the mapper of a mapped class.
+
+    :raises AssetError: if it is none.
+    """
+    try:
+        mapper = inspect(model)
+    except NoInspectionAvailable:
+        mapper = None
+    if not isinstance(mapper, Mapper):
+        raise AssetError(f"{model!r:.80} is no mapped class.")
+    return mapper
 
 
 def type_of(mapper: Mapper[Any]) -> str:

@@ -1,7 +1,7 @@
 """Broader tags: what classes have in common, such as *dog* for 118 breeds.
 
-The concepts are WordNet's, reviewed by hand; ``tools/build_broader.py`` writes the files
-that are read here.
+The concepts are WordNet's, reviewed by hand; ``tools/build_broader.py`` writes the
+files that are read here.
 """
 
 from __future__ import annotations
@@ -92,12 +92,12 @@ def groups(ids: Sequence[str]) -> dict[str, list[int]]:
 def _concepts(nouns: Collection[str]) -> dict[str, frozenset[str]]:
     """Find all concepts that each noun is, or lies below."""
     known = hierarchy()
-    found = {noun: {noun} | known.above(noun) for noun in nouns if noun in known}
+    found = {noun: known.above(noun) | {noun} for noun in nouns if noun in known}
     with gzip.open(FOLDER / NOUNS, "rt", encoding="ascii", newline="") as file:
         for noun, nearest in _rows(file):
             if noun in nouns:
                 found[noun] = frozenset(nearest).union(*map(known.above, nearest))
-    return {noun: frozenset(concepts) for noun, concepts in found.items()}
+    return found
 
 
 def _rows(file: IO[str]) -> Iterator[tuple[str, list[str]]]:

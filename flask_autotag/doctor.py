@@ -12,7 +12,7 @@ from jinja2 import TemplateNotFound
 from sqlalchemy import inspect, select, text
 
 from . import gate
-from .assets import AssetRef
+from .assets import SYSTEM, AssetRef
 from .checks import SHORTEST_SECRET
 from .database import is_shared_memory
 from .errors import ModelError, TaggingError
@@ -24,7 +24,7 @@ from .providers.tensorflow import TensorFlowProvider
 from .remote import missing_fields
 from .settings.fields import dotted
 from .settings.secret import Secret
-from .settings.stored import SYSTEM, StoredSettings
+from .settings.stored import StoredSettings
 from .state import State
 from .tagging import question
 

@@ -8,6 +8,7 @@
     ├── TransactionError      a call that needs the host to commit first
     ├── SettingsError         values of settings that are not accepted
     ├── StaleSettings         somebody else has saved them meanwhile
+    ├── VocabularyError       what was to be decided about words cannot be
     └── TaggingError          why one image was not tagged; has a ``code``
         ├── TaggingOff        nothing is wrong: it is turned off
         ├── LoaderError       the host's code that finds the image failed
@@ -67,6 +68,10 @@ class SettingsError(AutoTagError):
         )
         super().__init__(" ".join(sentences))
         self.errors = errors
+
+
+class VocabularyError(AutoTagError):
+    """What was to be decided about words cannot be; nothing was saved."""
 
 
 class StaleSettings(AutoTagError):

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from blinker import Signal
 from flask import Flask, current_app, has_app_context, request_started
-from sqlalchemy import Connection, MetaData, Select, event, inspect
-from sqlalchemy.exc import NoInspectionAvailable
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy import MetaData, event, inspect
+from sqlalchemy.orm import Session
 from werkzeug.local import LocalProxy
 
-from . import query, store
 from .admin import register_pages
-from .assets import DEFAULT_INSTANCE, AssetRef, ImageSource, Upload, ref_of, type_of
+from .api import TagAPI
+from .assets import DEFAULT_INSTANCE, ImageSource, Upload, mapper_of, type_of
 from .cli import autotag_cli
 from .config import read_config, refuse_unknown
 from .database import (
@@ -25,20 +23,16 @@ from .database import (
     HostDatabase,
     OwnDatabase,
     track_writes,
-    writing_connection,
 )
-from .errors import AssetError, ConfigurationError, TransactionError
+from .errors import ConfigurationError
 from .hooks import HookRegistry, Watch
-from .jobs import outbox, queue
-from .jobs.loading import load_asset
+from .jobs import outbox
 from .jobs.runners import make_runner
 from .models import Models, create_models, models_of
 from .providers.registry import sections
-from .query import AppliedTag, TagCount
 from .sandbox.pool import Pool
 from .settings.resolution import check_choices, read_config_layer
 from .signals import image_uploaded
-from .sources import read
 from .state import State
 
 T = TypeVar("T")
@@ -48,7 +42,7 @@ Adapter = Callable[..., Upload | Iterable[Upload] | None]
 _CHILDREN = 1
 
 
-class AutoTag(HookRegistry):
+class AutoTag(HookRegistry, TagAPI):
     """Tags the images that are uploaded to an application.
 
     One object may serve several applications; each has its own configuration,
@@ -138,120 +132,9 @@ class AutoTag(HookRegistry):
         """
         find_instance = instance if callable(instance) else lambda _: instance
         watch = Watch(model, image, find_instance)
-        self._hooks.watches[type_of(_mapper(model))] = watch
+        self._hooks.watches[type_of(mapper_of(model))] = watch
         event.listen(model, "after_insert", self._on_insert, propagate=True)
         event.listen(model, "after_delete", self._on_delete, propagate=True)
-
-    def tags_for(self, asset: object, instance: str | None = None) -> list[AppliedTag]:
-        """Give the tags of an asset: those that people added, then the surest first.
-
-        Like the other questions, it is asked in the host's session, and sees what
-        the transaction of that sees.
-
-        :param asset: a model instance, or an :class:`AssetRef`.
-        :param instance: the tenant; ``None`` for any.
-        :raises AssetError: if *asset* cannot be named.
-        """
-        state = self._state()
-        with _reading(state.database) as session:
-            return query.tags_for(
-                session, state.database.models, _saved(asset), instance
-            )
-
-    def tag_counts(
-        self, instance: str | None = None, limit: int | None = None
-    ) -> list[TagCount]:
-        """Count the assets of each tag, the most used tags first.
-
-        :param instance: the tenant; ``None`` for all.
-        :param limit: how many tags at most.
-        """
-        state = self._state()
-        with _reading(state.database) as session:
-            return query.tag_counts(session, state.database.models, instance, limit)
-
-    def select(
-        self,
-        model: type[T],
-        all_of: Iterable[str] = (),
-        any_of: Iterable[str] = (),
-        none_of: Iterable[str] = (),
-        instance: str | None = None,
-    ) -> Select[T]:
-        """Select the objects of a model by their tags.
-
-        Case does not matter. The result is a SQLAlchemy ``Select`` for the host to
-        filter, order and page on.
-
-        :param model: a mapped class.
-        :param all_of: tags that an object must have.
-        :param any_of: tags of which it must have one.
-        :param none_of: tags that it must not have.
-        :param instance: the tenant whose tags count; ``None`` for any.
-        :raises AssetError: if *model* is not mapped or has a composite key.
-        """
-        _mapper(model)
-        database = self._state().database
-        return query.select_tagged(
-            database.models,
-            model,
-            database.engine.dialect.name,
-            all_of=all_of,
-            any_of=any_of,
-            none_of=none_of,
-            instance=instance,
-        )
-
-    def tag_now(
-        self,
-        asset: object,
-        image: ImageSource | None = None,
-        instance: str = DEFAULT_INSTANCE,
-    ) -> list[AppliedTag]:
-        """Tag an asset before returning. It takes the time of a classification.
-
-        :param asset: a model instance that is committed, or an :class:`AssetRef`.
-        :param image: its image; by default found by :meth:`watch`'s function or the
-            image loader.
-        :param instance: the tenant.
-        :return: its tags, as :meth:`tags_for` gives them.
-        :raises TaggingError: if it could not be tagged.
-        :raises TransactionError: if the host's session has uncommitted writes, which
-            would be locked while the image is classified.
-        """
-        state, ref = self._state(), _saved(asset)
-        database, models = state.database, state.database.models
-        _refuse_open_writes(database)
-        if image is None:
-            data = load_asset(state, ref)
-        else:
-            data = read(image, state.config.max_image_bytes)
-        settings = state.settings_for(instance)
-        # Here and not above: a host that starts asks nobody yet.
-        from . import remote
-
-        classified = remote.classify(self._app(), state, instance, data, settings)
-        with database.begin() as session:
-            entry = store.Entry(ref, instance, classified, settings)
-            store.store(session, models, [entry])
-            return query.tags_for(session, models, ref, instance)
-
-    def forget(self, asset: object) -> None:
-        """Delete what is stored of an asset, and its jobs, in every instance.
-
-        Like a job, it joins the host's transaction if that has uncommitted writes.
-
-        :param asset: a model instance, or an :class:`AssetRef`.
-        """
-        ref, database = _saved(asset), self._state().database
-        connection = writing_connection(
-            database.host_session(), database.models.job.__table__
-        )
-        if connection is not None:
-            _forget(connection, database, ref)
-        else:
-            with database.begin() as own:
-                _forget(own.connection(), database, ref)
 
     def create_tables(self) -> None:
         """Create those of the extension's tables that do not exist, and no others.
@@ -277,12 +160,6 @@ class AutoTag(HookRegistry):
                 f"AutoTag was not initialised for the application {app.name!r}. Did"
                 " you forget to call init_app?"
             ) from None
-
-    def _app(self) -> Flask:
-        return current_app._get_current_object()  # type: ignore[attr-defined, no-any-return]
-
-    def _state(self) -> State:
-        return self.state_of(self._app())
 
     def _make_state(self, app: Flask, db: Any, models: Models | None) -> State:
         refuse_unknown(app.config, sections())
@@ -373,53 +250,10 @@ def _metadata(db: Any) -> MetaData:
     return metadata
 
 
-def _mapper(model: type[Any]) -> Mapper[Any]:
-    try:
-        mapper = inspect(model)
-    except NoInspectionAvailable:
-        mapper = None
-    if not isinstance(mapper, Mapper):
-        raise AssetError(f"{model!r:.80} is no mapped class.")
-    return mapper
-
-
-def _saved(asset: object) -> AssetRef:
-    ref = ref_of(asset)
-    if ref is None:
-        raise AssetError(
-            f"The {type(asset).__name__} was not saved yet: flush it first."
-        )
-    return ref
-
-
 def _uploads(adapted: Upload | Iterable[Upload] | None) -> Iterable[Upload]:
     if adapted is None:
         return ()
     return (adapted,) if isinstance(adapted, Upload) else adapted
-
-
-@contextlib.contextmanager
-def _reading(database: Database) -> Iterator[Session]:
-    """Give the host's session, so that a request needs no second connection."""
-    session = database.host_session()
-    if session is not None:
-        yield session
-    else:
-        with database.begin() as own:
-            yield own
-
-
-def _refuse_open_writes(database: Database) -> None:
-    table = database.models.job.__table__
-    if writing_connection(database.host_session(), table) is not None:
-        raise TransactionError(
-            "The session has uncommitted writes: commit the upload before tag_now."
-        )
-
-
-def _forget(connection: Connection, database: Database, ref: AssetRef) -> None:
-    queue.forget(connection, database.models, ref)
-    store.forget(connection, database.models, ref)
 
 
 def _shut_down(state: State) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import Table, delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from .assets import SYSTEM
 from .database import database_now, insert_or_ignore, lock_writers, rows_changed
 from .errors import ProviderBusy, ProviderPaused, ProviderRefused, TaggingError
 from .models import Models
-from .settings.stored import SYSTEM
 
 #: Failures in a row after which a provider is left alone …
 FAILURES = 5

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     DateTime,
     Double,
     ForeignKeyConstraint,
@@ -35,8 +36,8 @@ from sqlalchemy.schema import SchemaItem
 
 from .assets import ID_LENGTH, INSTANCE_LENGTH, TYPE_LENGTH
 from .errors import ConfigurationError
+from .vocabulary import NAME_LENGTH
 
-NAME_LENGTH = 100
 #: Case folding makes at most three characters of one ("ΐ").
 KEY_LENGTH = 3 * NAME_LENGTH
 PROVIDER_LENGTH = 64
@@ -121,10 +122,35 @@ class TagMixin(TableMixin):
         return (UniqueConstraint("instance", "key", name="uq_autotag_tag"),)
 
 
+class WordMixin(TableMixin):
+    """What was decided about one word, whatever image it is on.
+
+    ``instance`` is ``""`` for the system, whose words hold for every instance that
+    decides nothing else; ``NULL`` in a column decides nothing. ``becomes`` is the name
+    that is used instead. What people said of the word on images before ``dropped_at``
+    counts no more.
+    """
+
+    __tablename__ = "autotag_word"
+
+    instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH), primary_key=True)
+    key: Mapped[str] = mapped_column(String(KEY_LENGTH), primary_key=True)
+    name: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    becomes: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
+    blocked: Mapped[bool | None] = mapped_column(Boolean)
+    listed: Mapped[bool | None] = mapped_column(Boolean)
+    threshold: Mapped[float | None] = mapped_column(Double)
+    dropped_at: Mapped[datetime | None] = mapped_column(DateTime)
+    changed_by: Mapped[str | None] = mapped_column(String(USER_LENGTH))
+    changed_at: Mapped[datetime] = mapped_column(DateTime)
+
+
 class AssignmentMixin(TableMixin):
     """A tag on an asset: ``state`` is applied, suggested or rejected.
 
-    ``provider`` was the surest; ``providers`` are all who said it, with commas.
+    ``source`` is a provider or a person. ``provider`` was the surest; ``providers`` are
+    all who said it, with commas. Where a person decided, ``decided_by`` says who, and
+    the providers' columns tell what the decision was about.
     """
 
     __tablename__ = "autotag_assignment"
@@ -137,6 +163,7 @@ class AssignmentMixin(TableMixin):
     providers: Mapped[str | None] = mapped_column(Text)
     model: Mapped[str | None] = mapped_column(String(MODEL_LENGTH))
     confidence: Mapped[float | None] = mapped_column(Double)
+    decided_by: Mapped[str | None] = mapped_column(String(USER_LENGTH))
     created_at: Mapped[datetime] = mapped_column(DateTime)
 
     @classmethod
@@ -306,6 +333,7 @@ class Models:
 
     asset: type[AssetMixin]
     tag: type[TagMixin]
+    word: type[WordMixin]
     assignment: type[AssignmentMixin]
     prediction: type[PredictionMixin]
     job: type[JobMixin]
@@ -329,6 +357,7 @@ class Models:
 _MIXINS: dict[str, type[TableMixin]] = {
     "asset": AssetMixin,
     "tag": TagMixin,
+    "word": WordMixin,
     "assignment": AssignmentMixin,
     "prediction": PredictionMixin,
     "job": JobMixin,

@@ -23,9 +23,10 @@ from sqlalchemy import inspect as sa_inspect
 from sqlalchemy.orm import Mapper, Session
 
 from .assets import AssetRef, type_of
+from .decisions import PROVIDER
 from .errors import AssetError
 from .models import Models
-from .store import APPLIED
+from .verdicts import APPLIED
 from .vocabulary import tag_name
 
 T = TypeVar("T")
@@ -36,12 +37,14 @@ class AppliedTag:
     """A tag of an asset.
 
     :param name: what people read.
-    :param confidence: from 0 to 1; ``None`` if a person added the tag.
-    :param provider: who was surest of it; ``None`` for a person.
+    :param confidence: from 0 to 1, the best that a provider gave; ``None`` if none said
+        it.
+    :param provider: who was surest of it; ``None`` if none said it.
     :param model: with which model.
-    :param source: ``"provider"`` or ``"person"``.
+    :param source: ``"provider"``, or ``"person"`` if somebody added or accepted it.
     :param created_at: when, in UTC.
     :param providers: all who said so, the surest first.
+    :param person: who added or accepted it, if the host said so.
     """
 
     name: str
@@ -51,6 +54,7 @@ class AppliedTag:
     source: str
     created_at: datetime
     providers: tuple[str, ...] = ()
+    person: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,16 @@ class TagCount:
 
 
 def tags_for(
-    session: Session, models: Models, asset: AssetRef, instance: str | None
+    session: Session,
+    models: Models,
+    asset: AssetRef,
+    instance: str | None,
+    state: str = APPLIED,
 ) -> list[AppliedTag]:
-    """Give the applied tags of one asset: people's first, then the surest."""
+    """Give the tags of one asset: people's first, then the surest.
+
+    :param state: how they stand; see :data:`.verdicts.APPLIED`.
+    """
     host, tag, assigned = models.asset, models.tag, models.assignment
     statement = (
         select(
@@ -75,22 +86,29 @@ def tags_for(
             assigned.source,
             assigned.created_at,
             assigned.providers,
+            assigned.decided_by,
         )
         .join_from(host, assigned, assigned.asset_id == host.id)
         .join(tag, tag.id == assigned.tag_id)
         .where(
             host.asset_type == asset.type,
             host.asset_id == asset.id,
-            assigned.state == APPLIED,
+            assigned.state == state,
             *_in_instance(host, instance),
         )
-        .order_by(assigned.confidence.is_not(None), assigned.confidence.desc(), tag.key)
+        .order_by(
+            assigned.source == PROVIDER,
+            assigned.confidence.is_not(None),
+            assigned.confidence.desc(),
+            tag.key,
+        )
     )
     return [
         AppliedTag(
             *row[:5],
             created_at=row.created_at.replace(tzinfo=UTC),
             providers=tuple(row.providers.split(",")) if row.providers else (),
+            person=row.decided_by,
         )
         for row in session.execute(statement)
     ]

@@ -6,7 +6,7 @@ Nothing is classified again: predictions are kept with their thresholds not appl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,11 +15,13 @@ from sqlalchemy.orm import Session
 
 from .assets import AssetRef
 from .database import lock_writers
+from .decisions import PROVIDER, settle
 from .models import Models
 from .providers.base import Label, Prediction
 from .settings.resolution import Settings
-from .store import APPLIED, PROVIDER, Entry, assign, decide
+from .store import Decided, Entry, assign, decide
 from .tagging import Choice, Classified
+from .verdicts import APPLIED
 
 #: Assets that one transaction changes: others must not wait for long.
 CHUNK = 500
@@ -46,17 +48,19 @@ class Chunk:
 
     :param last: key of the last one; ``None`` if there was none left.
     :param entries: the stored predictions, by the asset's key.
-    :param choices: the tags that the new settings make of them.
+    :param decided: the tags that the new settings make of them, and people's.
     :param differences: of the assets whose tags change.
     :param stale: keys of those whose stored tags differ in any way, such as in
         the provider that is named.
+    :param applies: whether the new settings say anything of the tags of providers.
     """
 
     last: int | None
     entries: Mapping[int, Entry]
-    choices: Mapping[int, list[Choice]]
+    decided: Decided
     differences: tuple[Difference, ...]
     stale: frozenset[int]
+    applies: bool
 
 
 @dataclass
@@ -168,7 +172,7 @@ def read_chunk(
         lock_writers(session, table)
         statement = statement.with_for_update()
     rows = session.execute(statement).all()
-    predictions = _predictions(session, models, [row.id for row in rows])
+    predictions = read_predictions(session, models, [row.id for row in rows])
     entries = {
         row.id: Entry(
             AssetRef(row.asset_type, row.asset_id),
@@ -178,28 +182,42 @@ def read_chunk(
         )
         for row in rows
     }
-    choices = decide(session, models, entries)
+    decided = decide(session, models, entries)
     stored = _stored(session, models, entries)
     return Chunk(
         rows[-1].id if rows else None,
         entries,
-        choices,
-        tuple(_differences(entries, choices, stored)),
+        decided,
+        tuple(_differences(entries, decided.choices, stored))
+        if applies(settings)
+        else (),
         frozenset(
             asset_id
-            for asset_id in entries
-            if stored[asset_id] != {_essence(choice) for choice in choices[asset_id]}
+            for asset_id, choices in decided.choices.items()
+            if stored[asset_id] != {_essence(choice) for choice in choices}
+            or decided.people[asset_id].moved
         ),
+        applies(settings),
     )
 
 
 def apply(session: Session, models: Models, chunk: Chunk) -> None:
-    """Write the tags of a chunk that was read with ``lock=True``."""
+    """Write the tags of a chunk that was read with ``lock=True``.
+
+    Where tagging is off, the tags of providers stay as they are; what people decided
+    follows the vocabulary all the same.
+    """
     now = datetime.now(UTC).replace(tzinfo=None)
     stale = {asset_id: chunk.entries[asset_id] for asset_id in sorted(chunk.stale)}
-    if stale:
-        choices = {asset_id: chunk.choices[asset_id] for asset_id in stale}
-        assign(session, models, stale, choices, now)
+    if stale and chunk.applies:
+        assign(session, models, stale, chunk.decided.only(stale), now)
+    elif stale:
+        settle(
+            session.connection(),
+            models,
+            {asset_id: entry.instance for asset_id, entry in stale.items()},
+            chunk.decided.only(stale).people,
+        )
 
 
 def _chunks(
@@ -214,10 +232,10 @@ def _chunks(
         after = chunk.last
 
 
-def _predictions(
-    session: Session, models: Models, asset_ids: list[int]
+def read_predictions(
+    session: Session, models: Models, asset_ids: Sequence[int]
 ) -> dict[int, list[Prediction]]:
-    """Read the stored predictions."""
+    """Read what providers said of some assets, by their rows."""
     table = models.prediction.__table__
     found: dict[int, list[Prediction]] = {asset_id: [] for asset_id in asset_ids}
     rows = session.execute(
@@ -231,38 +249,45 @@ def _predictions(
     return found
 
 
-#: Key, providers, model and confidence of a tag that providers applied.
-_Essence = tuple[str, str | None, str | None, float | None]
+#: State, key, providers, model and confidence of a tag that providers gave.
+_Essence = tuple[str, str, str | None, str | None, float | None]
 
 
 def _stored(
     session: Session, models: Models, asset_ids: Iterable[int]
 ) -> dict[int, set[_Essence]]:
-    """Read the tags that providers applied."""
+    """Read the tags that providers applied or suggested."""
     tag, assignment = models.tag.__table__, models.assignment.__table__
     found: dict[int, set[_Essence]] = {asset_id: set() for asset_id in asset_ids}
     rows = session.execute(
         select(
             assignment.c.asset_id,
+            assignment.c.state,
             tag.c.key,
             assignment.c.providers,
             assignment.c.model,
             assignment.c.confidence,
         )
         .join_from(assignment, tag, tag.c.id == assignment.c.tag_id)
-        .where(
-            assignment.c.asset_id.in_(list(found)),
-            assignment.c.source == PROVIDER,
-            assignment.c.state == APPLIED,
-        )
+        .where(assignment.c.asset_id.in_(list(found)), assignment.c.source == PROVIDER)
     )
     for row in rows:
-        found[row.asset_id].add((row.key, row.providers, row.model, row.confidence))
+        found[row.asset_id].add(tuple(row[1:]))
     return found
 
 
 def _essence(choice: Choice) -> _Essence:
-    return (choice.key, ",".join(choice.providers), choice.model, choice.confidence)
+    return (
+        choice.state,
+        choice.key,
+        ",".join(choice.providers),
+        choice.model,
+        choice.confidence,
+    )
+
+
+def _applied(essences: Iterable[_Essence]) -> set[str]:
+    return {key for state, key, *_ in essences if state == APPLIED}
 
 
 def _differences(
@@ -271,8 +296,8 @@ def _differences(
     stored: Mapping[int, set[_Essence]],
 ) -> Iterator[Difference]:
     for asset_id, entry in entries.items():
-        new = {choice.key for choice in choices[asset_id]}
-        old = {essence[0] for essence in stored[asset_id]}
+        new = _applied(map(_essence, choices[asset_id]))
+        old = _applied(stored[asset_id])
         if new != old:
             yield Difference(
                 entry.asset, tuple(sorted(new - old)), tuple(sorted(old - new))

@@ -7,17 +7,32 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from .assets import AssetRef
-from .database import insert_or_ignore, insert_or_update
+from .database import insert_or_update
+from .decisions import (
+    PROVIDER,
+    Decisions,
+    TagKey,
+    ensure_tags,
+    read_decisions,
+    settle,
+)
 from .models import Models
 from .settings.resolution import Settings
 from .tagging import Choice, Classified, choose
-
-APPLIED, SUGGESTED, REJECTED = "applied", "suggested", "rejected"
-PROVIDER, PERSON = "provider", "person"
+from .vocabulary import TagName
 
 #: Instance, type and id.
 Name = tuple[str, str, str]
@@ -122,93 +137,69 @@ def _store_predictions(
         session.execute(insert(table), rows)
 
 
-def decide(
-    session: Session, models: Models, by_row: Mapping[int, Entry]
-) -> dict[int, list[Choice]]:
+@dataclass(frozen=True)
+class Decided:
+    """What the rules and the people want on some assets, by their rows.
+
+    :param choices: the tags that the rules want.
+    :param people: what people decided.
+    """
+
+    choices: Mapping[int, list[Choice]]
+    people: Mapping[int, Decisions]
+
+    def only(self, asset_ids: Collection[int]) -> Decided:
+        """Leave out the other assets."""
+        return Decided(
+            {asset_id: self.choices[asset_id] for asset_id in asset_ids},
+            {asset_id: self.people[asset_id] for asset_id in asset_ids},
+        )
+
+
+def decide(session: Session, models: Models, by_row: Mapping[int, Entry]) -> Decided:
     """Apply the rules to each asset, by its row, minding what people decided."""
-    decisions = _decisions(session, models, by_row)
-    return {
+    vocabularies = {
+        asset_id: entry.settings.vocabulary for asset_id, entry in by_row.items()
+    }
+    people = read_decisions(session.connection(), models, vocabularies)
+    choices = {
         asset_id: choose(
             entry.classified.predictions,
             entry.settings,
-            decided=decisions[asset_id],
-            applied_by_people=sum(
-                state == APPLIED for state in decisions[asset_id].values()
-            ),
+            decided=people[asset_id].states,
         )
         for asset_id, entry in by_row.items()
     }
+    return Decided(choices, people)
 
 
 def assign(
     session: Session,
     models: Models,
     by_row: Mapping[int, Entry],
-    choices: Mapping[int, Sequence[Choice]],
+    decided: Decided,
     now: datetime,
 ) -> None:
-    """Put *choices* in the place of the tags that providers applied earlier."""
-    tag_ids = _ensure_tags(session, models.tag.__table__, by_row, choices)
-    _replace_assignments(
-        session, models.assignment.__table__, by_row, choices, tag_ids, now
-    )
+    """Put the rules' choices in the place of what providers said earlier.
 
-
-def _decisions(
-    session: Session, models: Models, asset_ids: Iterable[int]
-) -> dict[int, dict[str, str]]:
-    """Map each asset to the keys of the tags that a person decided on, and how."""
-    tag, assignment = models.tag.__table__, models.assignment.__table__
-    decided: dict[int, dict[str, str]] = {asset_id: {} for asset_id in asset_ids}
-    rows = session.execute(
-        select(assignment.c.asset_id, tag.c.key, assignment.c.state)
-        .join_from(assignment, tag, assignment.c.tag_id == tag.c.id)
-        .where(assignment.c.asset_id.in_(list(decided)), assignment.c.source == PERSON)
-    )
-    for row in rows:
-        decided[row.asset_id][row.key] = row.state
-    return decided
-
-
-def _ensure_tags(
-    session: Session,
-    table: Table,
-    by_row: Mapping[int, Entry],
-    choices: Mapping[int, Sequence[Choice]],
-) -> dict[tuple[str, str], int]:
-    """Give the id of each chosen tag by its instance and key, made if it is new."""
+    What people decided stays, under the names that its words have now.
+    """
+    instances = {asset_id: entry.instance for asset_id, entry in by_row.items()}
+    settle(session.connection(), models, instances, decided.people)
     wanted = {
-        (by_row[asset_id].instance, choice.key): choice
-        for asset_id, chosen in choices.items()
+        (instances[asset_id], choice.key): choice
+        for asset_id, chosen in decided.choices.items()
         for choice in chosen
     }
-    known = _tag_ids(session, table, wanted)
-    new = [
-        {
-            "instance": instance,
-            "key": key,
-            "name": wanted[instance, key].name,
-            "concept": wanted[instance, key].concept,
-        }
-        for instance, key in sorted(wanted.keys() - known.keys())
-    ]
-    if not new:
-        return known
-    dialect = session.get_bind().dialect.name
-    session.execute(insert_or_ignore(table, dialect, ["instance", "key"]), new)
-    return _tag_ids(session, table, wanted)
-
-
-def _tag_ids(
-    session: Session, table: Table, wanted: Collection[tuple[str, str]]
-) -> dict[tuple[str, str], int]:
-    rows = session.execute(
-        select(table.c.instance, table.c.key, table.c.id).where(
-            table.c.instance.in_({instance for instance, _ in wanted}),
-            table.c.key.in_({key for _, key in wanted}),
-        )
+    tag_ids = ensure_tags(
+        session.connection(),
+        models.tag.__table__,
+        {place: TagName(choice.key, choice.name) for place, choice in wanted.items()},
+        {place: choice.concept for place, choice in wanted.items()},
     )
-    return {(row.instance, row.key): row.id for row in rows}
+    _replace_assignments(
+        session, models.assignment.__table__, by_row, decided.choices, tag_ids, now
+    )
 
 
 def _replace_assignments(
@@ -216,7 +207,7 @@ def _replace_assignments(
     table: Table,
     by_row: Mapping[int, Entry],
     choices: Mapping[int, Sequence[Choice]],
-    tag_ids: Mapping[tuple[str, str], int],
+    tag_ids: Mapping[TagKey, int],
     now: datetime,
 ) -> None:
     session.execute(
@@ -228,7 +219,7 @@ def _replace_assignments(
         {
             "asset_id": asset_id,
             "tag_id": tag_ids[by_row[asset_id].instance, choice.key],
-            "state": APPLIED,
+            "state": choice.state,
             "source": PROVIDER,
             "provider": choice.provider,
             "providers": ",".join(choice.providers),
@@ -243,12 +234,43 @@ def _replace_assignments(
         session.execute(insert(table), rows)
 
 
+def untag(connection: Connection, models: Models, asset: AssetRef) -> None:
+    """Delete what providers said of an asset, in every instance."""
+    ids = select(models.asset.id).where(*_same(models, asset))
+    forget_providers(connection, models, ids)
+
+
+def forget_providers(connection: Connection, models: Models, ids: Select[Any]) -> None:
+    """Delete predictions, and the tags that came of them, of some assets' rows.
+
+    :param ids: selects the rows; what people decided about them stays.
+    """
+    assignment, prediction = models.assignment.__table__, models.prediction.__table__
+    asset = models.asset.__table__
+    connection.execute(
+        delete(assignment).where(
+            assignment.c.asset_id.in_(ids), assignment.c.source == PROVIDER
+        )
+    )
+    connection.execute(delete(prediction).where(prediction.c.asset_id.in_(ids)))
+    # MySQL does not take the table that it changes in a subquery.
+    rows = connection.scalars(ids).all()
+    connection.execute(
+        update(asset).where(asset.c.id.in_(rows)).values(tagged_at=None, sha256=None)
+    )
+
+
 def forget(connection: Connection, models: Models, asset: AssetRef) -> None:
     """Delete predictions and tags of an asset, in every instance."""
     table = models.asset.__table__
-    same = (table.c.asset_type == asset.type, table.c.asset_id == asset.id)
+    same = _same(models, asset)
     ids = select(table.c.id).where(*same)
     # Not left to ON DELETE CASCADE, which SQLite heeds only when told to.
     for child in (models.assignment.__table__, models.prediction.__table__):
         connection.execute(delete(child).where(child.c.asset_id.in_(ids)))
     connection.execute(delete(table).where(*same))
+
+
+def _same(models: Models, asset: AssetRef) -> tuple[ColumnElement[bool], ...]:
+    table = models.asset.__table__
+    return (table.c.asset_type == asset.type, table.c.asset_id == asset.id)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from .errors import TaggingError, TaggingOff
-from .providers.base import Label, Machine, Prediction
+from .providers.base import Machine, Prediction
 from .providers.registry import enabled_elsewhere, enabled_here
 from .sandbox.pool import Answer, Question
 from .settings.resolution import Settings
-from .vocabulary import tag_name
+from .verdicts import (
+    APPLIED,
+    NOTHING_DECIDED,
+    SUGGESTED,
+    Outcome,
+    Verdict,
+    by_rank,
+    judge,
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ def classified(asked: Question, answer: Answer) -> Classified:
 
 @dataclass(frozen=True)
 class Choice:
-    """A tag that the rules want applied.
+    """A tag that the rules want on an image.
 
     :param key: the tag's name in normal form; see :func:`.vocabulary.tag_name`.
     :param name: what people read.
@@ -56,6 +64,7 @@ class Choice:
     :param provider: who gave it.
     :param model: with which model.
     :param providers: all who said it, the surest first.
+    :param state: :data:`.verdicts.APPLIED` or :data:`.verdicts.SUGGESTED`.
     """
 
     key: str
@@ -65,68 +74,48 @@ class Choice:
     provider: str
     model: str
     providers: tuple[str, ...] = ()
+    state: str = APPLIED
 
 
 def choose(
     predictions: Iterable[Prediction],
     settings: Settings,
     *,
-    decided: Collection[str] = (),
-    applied_by_people: int = 0,
+    decided: Mapping[str, str] = NOTHING_DECIDED,
 ) -> list[Choice]:
-    """Choose the tags of one image.
+    """Choose the tags of one image: those to apply, and those to suggest.
 
-    A label becomes a tag if its confidence reaches its provider's threshold. What
-    a person decided is left to the person. The surest tags fill what the maximum
-    leaves beside the tags that people applied.
-
-    :param decided: keys of tags that a person added, removed or rejected here.
-    :param applied_by_people: how many of those are applied.
-    :return: surest first.
+    :param decided: what people decided here; see :func:`.verdicts.judge`.
+    :return: those to apply first, of each kind the surest first.
     """
-    said: dict[str, list[Choice]] = {}
-    for choice in _candidates(predictions, settings):
-        if choice.key not in decided:
-            said.setdefault(choice.key, []).append(choice)
-    best = [_best(same) for same in said.values()]
-    ranked = sorted(best, key=lambda choice: (-choice.confidence, choice.key))
-    if settings.max_tags:
-        return ranked[: max(0, settings.max_tags - applied_by_people)]
-    return ranked
+    verdicts = judge(predictions, settings, decided=decided)
+    agreeing = _agreeing(verdicts)
+    return [
+        Choice(
+            key=name.key,
+            name=name.name,
+            concept=verdict.label.id,
+            confidence=verdict.label.confidence,
+            provider=verdict.provider,
+            model=verdict.model,
+            providers=tuple(dict.fromkeys(agreeing[name.key])),
+            state=state,
+        )
+        for outcome, state in _STATES.items()
+        for verdict in sorted(verdicts, key=by_rank)
+        if verdict.outcome is outcome and (name := verdict.name) is not None
+    ]
 
 
-def _best(same: Sequence[Choice]) -> Choice:
-    """Take the surest of what was said of one tag; of equals the first."""
-    ranked = sorted(same, key=lambda choice: -choice.confidence)
-    names = tuple(dict.fromkeys(choice.provider for choice in ranked))
-    return replace(ranked[0], providers=names)
+#: What becomes a row, and in which state.
+_STATES = {Outcome.APPLIED: APPLIED, Outcome.SUGGESTED: SUGGESTED}
 
 
-def _candidates(
-    predictions: Iterable[Prediction], settings: Settings
-) -> Iterator[Choice]:
-    for prediction in predictions:
-        values = settings.values.get(prediction.provider)
-        if values is None or not values.get("enabled", True):
-            # Turned off, or not installed any more, since it was asked.
-            continue
-        threshold = values["confidence_threshold"]
-        for label in prediction.labels:
-            if label.confidence >= threshold:
-                yield from _choice(label, prediction)
-
-
-def _choice(label: Label, prediction: Prediction) -> Iterator[Choice]:
-    try:
-        name = tag_name(label.name)
-    except ValueError:
-        # A provider's label that cannot be a tag is no reason to lose the others.
-        return
-    yield Choice(
-        key=name.key,
-        name=name.name,
-        concept=label.id,
-        confidence=label.confidence,
-        provider=prediction.provider,
-        model=prediction.model,
-    )
+def _agreeing(verdicts: Iterable[Verdict]) -> dict[str, list[str]]:
+    """List who said each tag surely enough, the surest first."""
+    said = {*_STATES, Outcome.ELSEWHERE}
+    agreeing: dict[str, list[str]] = {}
+    for verdict in sorted(verdicts, key=lambda each: -each.label.confidence):
+        if verdict.outcome in said and verdict.name is not None:
+            agreeing.setdefault(verdict.name.key, []).append(verdict.provider)
+    return agreeing

@@ -84,6 +84,7 @@ def test_the_errors_form_the_documented_tree() -> None:
         "TransactionError": "AutoTagError",
         "SettingsError": "AutoTagError",
         "StaleSettings": "AutoTagError",
+        "VocabularyError": "AutoTagError",
         "TaggingError": "AutoTagError",
         "TaggingOff": "TaggingError",
         "LoaderError": "TaggingError",

@@ -40,6 +40,7 @@ TABLES = {
     "autotag_tag",
     "autotag_upload",
     "autotag_usage",
+    "autotag_word",
 }
 
 

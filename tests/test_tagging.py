@@ -12,6 +12,7 @@ from flask_autotag.providers.registry import sections
 from flask_autotag.sandbox.pool import Answer
 from flask_autotag.settings.resolution import Settings, read_settings
 from flask_autotag.tagging import Choice, choose, classified, question
+from flask_autotag.verdicts import APPLIED, REJECTED
 from flask_autotag.vocabulary import tag_name
 
 CONFIDENCES = st.floats(0, 1) | st.sampled_from([0.0, 0.25, 0.5, 1.0])
@@ -20,8 +21,11 @@ NAMES = st.sampled_from(
     ["dog", "Dog", "DOG", "cat", "wolf", "fox", "", "\0", "x" * 101]
 )
 LABELS = st.builds(Label, st.sampled_from(["n1", "n2"]), NAMES, CONFIDENCES)
-#: Keys of tags, also of tags that no label names.
-KEYS = st.frozensets(st.sampled_from(["dog", "cat", "wolf", "bird"]))
+#: What people decided, also on tags that no label names.
+DECIDED = st.dictionaries(
+    st.sampled_from(["dog", "cat", "wolf", "bird"]),
+    st.sampled_from([APPLIED, REJECTED]),
+)
 PROVIDERS = ("first", "second")
 
 
@@ -42,7 +46,13 @@ def make_settings(
 ) -> Settings:
     return Settings(
         {
-            "": {"enabled": True, "max_tags": max_tags},
+            "": {
+                "enabled": True,
+                "max_tags": max_tags,
+                "broader_tags": True,
+                "suggestion_threshold": 1.0,
+                "vocabulary": "open",
+            },
             "first": {"confidence_threshold": first},
             "second": {"confidence_threshold": second},
         }
@@ -90,14 +100,12 @@ def expected_best(
     return best
 
 
-@given(PREDICTIONS, SETTINGS, KEYS, st.integers(0, 6))
+@given(PREDICTIONS, SETTINGS, DECIDED)
 def test_the_rules_hold_for_any_answer(
-    predictions: tuple[Prediction, ...],
-    settings: Settings,
-    decided: frozenset[str],
-    by_people: int,
+    predictions: tuple[Prediction, ...], settings: Settings, decided: dict[str, str]
 ) -> None:
-    chosen = choose(predictions, settings, decided=decided, applied_by_people=by_people)
+    chosen = choose(predictions, settings, decided=decided)
+    by_people = list(decided.values()).count(APPLIED)
     keys = [choice.key for choice in chosen]
     best = {
         key: value
@@ -105,7 +113,7 @@ def test_the_rules_hold_for_any_answer(
         if key not in decided
     }
     assert len(set(keys)) == len(keys)
-    assert not decided.intersection(keys)
+    assert not decided.keys() & keys
     for choice in chosen:
         threshold = settings[choice.provider]["confidence_threshold"]
         assert choice.confidence >= threshold
@@ -182,20 +190,24 @@ def test_the_maximum_keeps_the_surest() -> None:
 
 def test_tags_of_people_count_towards_the_maximum() -> None:
     predictions, settings = [predict(cat=0.8, dog=0.7)], make_settings(max_tags=2)
-    one = choose(predictions, settings, decided={"rex"}, applied_by_people=1)
+    one = choose(predictions, settings, decided={"rex": APPLIED, "wolf": REJECTED})
     assert [choice.key for choice in one] == ["cat"]
-    assert choose(predictions, settings, decided={"a", "b"}, applied_by_people=2) == []
-    assert choose(predictions, settings, applied_by_people=7) == []
+    for names in ("ab", "abcdefg"):
+        decided = dict.fromkeys(names, APPLIED)
+        assert choose(predictions, settings, decided=decided) == []
 
 
 def test_without_a_maximum_tags_of_people_take_no_room() -> None:
-    chosen = choose([predict(cat=0.8)], make_settings(), applied_by_people=50)
+    decided = dict.fromkeys("abcdefghij", APPLIED)
+    chosen = choose([predict(cat=0.8)], make_settings(), decided=decided)
     assert [choice.key for choice in chosen] == ["cat"]
 
 
 def test_what_a_person_decided_makes_room_for_the_next() -> None:
     chosen = choose(
-        [predict(wolf=0.9, dog=0.7)], make_settings(max_tags=1), decided={"wolf"}
+        [predict(wolf=0.9, dog=0.7)],
+        make_settings(max_tags=1),
+        decided={"wolf": REJECTED},
     )
     assert [choice.key for choice in chosen] == ["dog"]
 

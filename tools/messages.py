@@ -21,7 +21,9 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 import flask_autotag
+from flask_autotag.admin.display import ORIGINS
 from flask_autotag.admin.text import DOMAIN
+from flask_autotag.explain import REASONS
 from flask_autotag.providers.registry import BUNDLED
 from flask_autotag.settings.fields import GENERAL
 
@@ -47,8 +49,8 @@ def collect() -> Catalog:
             texts += [field.label, field.help]
         for text in texts:
             catalog.add(text, locations=[(f"section {section.name or 'general'}", 0)])
-    for origin in ("Default", "Application's configuration", "System"):
-        catalog.add(origin)
+    for text in (*ORIGINS.values(), *REASONS.values()):
+        catalog.add(text)
     return catalog
 
 

@@ -9,8 +9,7 @@ from flask import abort, current_app
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as BaseResponse
 
-from ..assets import DEFAULT_INSTANCE
-from ..settings.stored import SYSTEM
+from ..assets import DEFAULT_INSTANCE, SYSTEM
 from ..state import State
 from .text import gettext
 

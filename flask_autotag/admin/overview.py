@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from flask import render_template
 from sqlalchemy.orm import Session
 
+from ..assets import SYSTEM
 from ..gate import read_paused
 from ..settings.fields import paths
 from ..settings.resolution import Layers, Settings
-from ..settings.stored import SYSTEM, SettingChange
+from ..settings.stored import SettingChange
 from .access import VIEW, current_state, instances
 from .display import write
 from .editing import base_context

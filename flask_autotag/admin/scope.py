@@ -7,7 +7,7 @@ from functools import cached_property
 
 from flask import url_for
 
-from ..settings.stored import SYSTEM
+from ..assets import SYSTEM
 from .access import instances, may
 from .text import gettext
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from ..settings.stored import SYSTEM
+from ..assets import SYSTEM
 from .access import VIEW, admit, admit_somewhere
 from .exchange import accept_large_fields, forbid_storing
 

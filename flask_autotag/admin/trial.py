@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, Select, select
-from sqlalchemy.orm import Session
 
 from .. import remote
-from ..assets import AssetRef
+from ..assets import SYSTEM, AssetRef
 from ..errors import TaggingError
+from ..jobs.again import last_path
 from ..jobs.loading import load_asset
 from ..models import Models
 from ..providers.base import Label
 from ..settings.fields import GENERAL
 from ..settings.resolution import Settings
-from ..settings.stored import SYSTEM
 from ..sources import read
 from ..state import State
 from ..tagging import Choice, Classified, choose
@@ -136,7 +134,7 @@ def try_recent(
         row = session.execute(
             _of(models, instance).where(table.c.id == key)
         ).one_or_none()
-        path = None if row is None else _path(session, models, _ref(row))
+        path = None if row is None else last_path(session, models, _ref(row))
     if row is None:
         return Trial("", error=gettext("This image is not there any more."))
     asset = _ref(row)
@@ -162,7 +160,7 @@ def recent_images(state: State, instance: str) -> list[RecentImage]:
             row
             for row in rows
             if state.hooks.can_load(row.asset_type)
-            or _path(session, models, _ref(row)) is not None
+            or last_path(session, models, _ref(row)) is not None
         ]
     return [
         RecentImage(row.id, str(_ref(row)), find_url(_ref(row)) if find_url else None)
@@ -178,18 +176,6 @@ def _of(models: Models, instance: str) -> Select[Any]:
 
 def _ref(row: Row[Any]) -> AssetRef:
     return AssetRef(row.asset_type, row.asset_id)
-
-
-def _path(session: Session, models: Models, asset: AssetRef) -> str | None:
-    """Find the file of an asset that came as one."""
-    job = models.job.__table__
-    path: str | None = session.execute(
-        select(job.c.path)
-        .where(job.c.asset_type == asset.type, job.c.asset_id == asset.id)
-        .order_by(job.c.id.desc())
-        .limit(1)
-    ).scalar()
-    return path if path is not None and os.access(path, os.R_OK) else None
 
 
 def _judge(state: State, subject: str, found: Classified, settings: Settings) -> Trial:

@@ -12,13 +12,13 @@ import click
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 
+from ..assets import SYSTEM
 from ..errors import ModelError, TaggingError
 from ..providers import model_store
 from ..providers.model_file import BUNDLED, available, find
 from ..providers.registry import sections
 from ..providers.tensorflow import TensorFlowProvider
 from ..settings.resolution import read_settings
-from ..settings.stored import SYSTEM
 
 if TYPE_CHECKING:
     from ..providers.base import Prediction

@@ -15,7 +15,7 @@ from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.orm import Session
 
 from ..admin.access import instances
-from ..assets import INSTANCE_LENGTH
+from ..assets import INSTANCE_LENGTH, SYSTEM
 from ..errors import SettingsError
 from ..jobs.rules import enqueue_for
 from ..settings import fields as declared
@@ -23,7 +23,6 @@ from ..settings.edit import save, save_in
 from ..settings.fields import Field, dotted, paths
 from ..settings.resolution import Layers
 from ..settings.secret import Secret
-from ..settings.stored import SYSTEM
 from ..state import State
 
 #: Stands for whoever has the shell, in the history.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session
 
 from .. import reapply
+from ..assets import SYSTEM
 from ..errors import TaggingOff
-from ..settings.stored import SYSTEM
 from ..state import State
+from ..words import name_tags
 from . import ends
 from .announce import announce
 from .queue import DONE, RUNNING, Job, enqueue_rules
@@ -46,14 +47,17 @@ def step(app: Flask, state: State, job: Job, lease: float) -> tuple[Job, str | N
     :param lease: seconds for which the job is prolonged.
     :return: the job as it is now, and its state: running, done, or ``None`` if it is
         another worker's by now and nothing was written.
-    :raises TaggingOff: if tagging was turned off: the tags that there are stay.
+    :raises TaggingOff: if tagging was turned off: the tags that there are stay, and
+        no word was decided on.
     """
     models = state.database.models
 
     def work(session: Session) -> tuple[reapply.Chunk, str | None]:
         settings = state.stored_settings().settings(session, job.instance)
-        if not reapply.applies(settings):
+        if not reapply.applies(settings) and not settings.vocabulary.words:
             raise TaggingOff("Auto tagging is turned off.")
+        if job.done_to is None:
+            name_tags(session, models, job.instance, settings.vocabulary)
         chunk = reapply.read_chunk(
             session, models, job.instance, settings, job.done_to, lock=True
         )

@@ -127,6 +127,9 @@ def dotted(path: Path) -> str:
     return ".".join(filter(None, path))
 
 
+#: Whether every label can become a tag, or only listed ones.
+OPEN, LISTED = "open", "listed"
+
 GENERAL = Section(
     "",
     "Asset Auto Tagging",
@@ -150,6 +153,34 @@ GENERAL = Section(
             " person added count too and are never taken away. 0 means no limit.",
             Input.COUNT,
             combine=smaller_limit,
+        ),
+        Field(
+            "broader_tags",
+            True,
+            checks.boolean,
+            "Broader tags",
+            "Whether what is probable as a whole is a tag too: a cat of uncertain breed"
+            " is at least a cat.",
+            Input.SWITCH,
+        ),
+        Field(
+            "suggestion_threshold",
+            1.0,
+            checks.fraction,
+            "Suggestion threshold",
+            "From 0 to 1: labels that reach it, but not their own threshold, are"
+            " suggested to people for review. 1 suggests nothing.",
+            Input.FRACTION,
+        ),
+        Field(
+            "vocabulary",
+            OPEN,
+            checks.one_of(OPEN, LISTED),
+            "Vocabulary",
+            "open: every label can become a tag, unless it is blocked. listed: only"
+            " words that are listed on the page of tags can.",
+            Input.CHOICE,
+            choices=lambda _model_dir: (OPEN, LISTED),
         ),
     ),
 )

@@ -11,8 +11,14 @@ from typing import Any
 
 from ..checks import Check
 from ..errors import ConfigurationError
-from .fields import GENERAL, Field, Layer, Path, Section, paths
+from ..vocabulary import Vocabulary, Word, join_words
+from .fields import GENERAL, LISTED, Field, Layer, Path, Section, paths
 from .secret import Secret
+
+#: What was decided about words, by key.
+Words = Mapping[str, Word]
+
+_NO_WORDS = Vocabulary()
 
 
 class Origin(StrEnum):
@@ -30,10 +36,12 @@ class Settings:
 
     :param values: section name → field name → value.
     :param origins: where each comes from.
+    :param vocabulary: what was decided about words.
     """
 
     values: Mapping[str, Mapping[str, Any]]
     origins: Mapping[Path, Origin] = dataclasses.field(default_factory=dict)
+    vocabulary: Vocabulary = _NO_WORDS
 
     def __getitem__(self, section: str) -> Mapping[str, Any]:
         """Give the values of one section, by field name."""
@@ -53,6 +61,21 @@ class Settings:
         """How many tags an image may have, 0 for no limit."""
         return int(self.values[GENERAL.name]["max_tags"])
 
+    @property
+    def broader_tags(self) -> bool:
+        """Whether broader tags are applied."""
+        return bool(self.values[GENERAL.name]["broader_tags"])
+
+    @property
+    def suggestion_threshold(self) -> float:
+        """From which confidence, from 0 to 1, what is not applied is suggested."""
+        return float(self.values[GENERAL.name]["suggestion_threshold"])
+
+    @property
+    def listed_only(self) -> bool:
+        """Whether providers may apply listed words only."""
+        return bool(self.values[GENERAL.name]["vocabulary"] == LISTED)
+
 
 @dataclass(frozen=True)
 class Layers:
@@ -63,12 +86,16 @@ class Layers:
     :param system: what is stored for the system.
     :param instance: what is stored for the instance; ``None`` where the scope is the
         system itself.
+    :param system_words: what was decided about words for the system, by key.
+    :param own_words: what was for the instance.
     """
 
     sections: Sequence[Section]
     config: Layer
     system: Layer
     instance: Layer | None = None
+    system_words: Words = dataclasses.field(default_factory=dict)
+    own_words: Words = dataclasses.field(default_factory=dict)
 
     @property
     def own(self) -> Layer:
@@ -108,6 +135,7 @@ class Layers:
                 }
             ),
             MappingProxyType(origins),
+            Vocabulary(join_words(self.system_words, self.own_words)),
         )
 
     def _find(self, path: Path, field: Field) -> tuple[Any, Origin]:

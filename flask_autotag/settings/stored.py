@@ -12,8 +12,10 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from ..assets import SYSTEM
 from ..database import insert_or_ignore, lock_writers
 from ..models import USER_LENGTH, Models
+from ..words import read_words
 from .fields import Field, Layer, Path, Section, changed_paths, dotted, paths
 from .resolution import Layers, Settings
 from .sealing import Sealer
@@ -21,8 +23,6 @@ from .secret import Secret
 
 logger = logging.getLogger(__name__)
 
-#: Stands for an instance where the system itself is meant.
-SYSTEM = ""
 #: Names the row that counts the changes of an instance.
 _VERSION = ("", "")
 #: Changes of which a page tells.
@@ -75,12 +75,15 @@ class StoredSettings:
         """Read the same for several, in one query."""
         names = set(instances)
         rows = self._read(session, names | {SYSTEM})
+        words = read_words(session, self.models, names | {SYSTEM})
         return {
             name: Layers(
                 self.sections,
                 self.config,
                 rows.get(SYSTEM, {}),
                 None if name == SYSTEM else rows.get(name, {}),
+                words[SYSTEM],
+                {} if name == SYSTEM else words[name],
             )
             for name in names
         }

@@ -10,10 +10,11 @@ from sqlalchemy import Executable
 from sqlalchemy.orm import Session
 
 from flask_autotag import SettingsError
+from flask_autotag.assets import SYSTEM
 from flask_autotag.settings.edit import Proposal, save
 from flask_autotag.settings.fields import Path
 from flask_autotag.settings.resolution import Settings
-from flask_autotag.settings.stored import SYSTEM, SettingChange
+from flask_autotag.settings.stored import SettingChange
 
 from ..hosts import Host
 

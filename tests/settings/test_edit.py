@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import select, text, update
 
 from flask_autotag import StaleSettings
+from flask_autotag.assets import SYSTEM
 from flask_autotag.settings.edit import propose
 from flask_autotag.settings.fields import Path
 from flask_autotag.settings.resolution import Origin
 from flask_autotag.settings.sealing import Sealer
-from flask_autotag.settings.stored import SYSTEM
 
 from ..hosts import Host
 from .desk import Desk

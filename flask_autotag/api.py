@@ -1,0 +1,361 @@
+"""What host code asks about tags, and decides: the methods of ``AutoTag`` for both."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+from flask import current_app
+from sqlalchemy import Connection, Select, inspect
+from sqlalchemy.orm import Session
+
+from . import decisions, query, store
+from .assets import (
+    DEFAULT_INSTANCE,
+    AssetRef,
+    ImageSource,
+    Upload,
+    mapper_of,
+    ref_of,
+    type_of,
+)
+from .database import Database, writing_connection
+from .errors import AssetError, TransactionError
+from .explain import Explanation, explain
+from .hooks import Hooks
+from .jobs import outbox, queue
+from .jobs.again import path_again
+from .jobs.loading import load_asset
+from .query import AppliedTag, TagCount
+from .sources import read
+from .state import State
+from .verdicts import APPLIED, REJECTED, SUGGESTED
+from .vocabulary import tag_name
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+T = TypeVar("T")
+
+
+class TagAPI(ABC):
+    """Questions and decisions about tags, asked inside an application context.
+
+    Questions are asked in the host's session, and see what its transaction sees.
+    Decisions join the host's transaction if that has uncommitted writes, and are
+    committed alone otherwise.
+    """
+
+    _hooks: Hooks
+
+    @abstractmethod
+    def state_of(self, app: Flask) -> State:
+        """Give what is kept for an application."""
+
+    def tags_for(self, asset: object, instance: str | None = None) -> list[AppliedTag]:
+        """Give the tags of an asset: those that people added, then the surest first.
+
+        Like the other questions, it is asked in the host's session, and sees what
+        the transaction of that sees.
+
+        :param asset: a model instance, or an :class:`AssetRef`.
+        :param instance: the tenant; ``None`` for any.
+        :raises AssetError: if *asset* cannot be named.
+        """
+        state = self._state()
+        with _reading(state.database) as session:
+            return query.tags_for(
+                session, state.database.models, _saved(asset), instance
+            )
+
+    def tag_counts(
+        self, instance: str | None = None, limit: int | None = None
+    ) -> list[TagCount]:
+        """Count the assets of each tag, the most used tags first.
+
+        :param instance: the tenant; ``None`` for all.
+        :param limit: how many tags at most.
+        """
+        state = self._state()
+        with _reading(state.database) as session:
+            return query.tag_counts(session, state.database.models, instance, limit)
+
+    def select(
+        self,
+        model: type[T],
+        all_of: Iterable[str] = (),
+        any_of: Iterable[str] = (),
+        none_of: Iterable[str] = (),
+        instance: str | None = None,
+    ) -> Select[T]:
+        """Select the objects of a model by their tags.
+
+        Case does not matter. The result is a SQLAlchemy ``Select`` for the host to
+        filter, order and page on.
+
+        :param model: a mapped class.
+        :param all_of: tags that an object must have.
+        :param any_of: tags of which it must have one.
+        :param none_of: tags that it must not have.
+        :param instance: the tenant whose tags count; ``None`` for any.
+        :raises AssetError: if *model* is not mapped or has a composite key.
+        """
+        mapper_of(model)
+        database = self._state().database
+        return query.select_tagged(
+            database.models,
+            model,
+            database.engine.dialect.name,
+            all_of=all_of,
+            any_of=any_of,
+            none_of=none_of,
+            instance=instance,
+        )
+
+    def tag_now(
+        self,
+        asset: object,
+        image: ImageSource | None = None,
+        instance: str = DEFAULT_INSTANCE,
+    ) -> list[AppliedTag]:
+        """Tag an asset before returning. It takes the time of a classification.
+
+        :param asset: a model instance that is committed, or an :class:`AssetRef`.
+        :param image: its image; by default found by :meth:`watch`'s function or the
+            image loader.
+        :param instance: the tenant.
+        :return: its tags, as :meth:`tags_for` gives them.
+        :raises TaggingError: if it could not be tagged.
+        :raises TransactionError: if the host's session has uncommitted writes, which
+            would be locked while the image is classified.
+        """
+        state, ref = self._state(), _saved(asset)
+        database, models = state.database, state.database.models
+        _refuse_open_writes(database)
+        if image is None:
+            data = load_asset(state, ref)
+        else:
+            data = read(image, state.config.max_image_bytes)
+        settings = state.settings_for(instance)
+        # Here and not above: a host that starts asks nobody yet.
+        from . import remote
+
+        classified = remote.classify(self._app(), state, instance, data, settings)
+        with database.begin() as session:
+            entry = store.Entry(ref, instance, classified, settings)
+            store.store(session, models, [entry])
+            return query.tags_for(session, models, ref, instance)
+
+    def suggestions_for(
+        self, asset: object, instance: str | None = None
+    ) -> list[AppliedTag]:
+        """Give the tags that are suggested for an asset, the surest first.
+
+        :param asset: a model instance, or an :class:`AssetRef`.
+        :param instance: the tenant; ``None`` for any.
+        :raises AssetError: if *asset* cannot be named.
+        """
+        state = self._state()
+        with _reading(state.database) as session:
+            return query.tags_for(
+                session, state.database.models, _saved(asset), instance, SUGGESTED
+            )
+
+    def add_tag(
+        self,
+        asset: object,
+        name: str,
+        *,
+        instance: str | None = None,
+        person: str | None = None,
+    ) -> None:
+        """Add a tag to an asset, in the name of a person.
+
+        No provider takes it away, and it counts towards the maximum first. A tag that
+        was rejected before is applied again.
+
+        Like all that people decide, it joins the host's transaction if that has
+        uncommitted writes, and is committed alone otherwise.
+
+        :param asset: a model instance that was flushed, or an :class:`AssetRef`.
+        :param name: of the tag. A word that the vocabulary calls otherwise is taken for
+            what it is called now.
+        :param instance: the tenant; by default the one that :meth:`watch` finds for a
+            watched model, else ``"default"``.
+        :param person: who decides, for those who ask later; by default who
+            :meth:`user_namer` says it is.
+        :raises AssetError: if *asset* cannot be named.
+        :raises ValueError: if *name* can be no tag.
+        """
+        self._decide(asset, name, APPLIED, instance, person)
+
+    def accept_tag(
+        self,
+        asset: object,
+        name: str,
+        *,
+        instance: str | None = None,
+        person: str | None = None,
+    ) -> None:
+        """Accept a tag that is suggested: it is the person's then.
+
+        The same as :meth:`add_tag`, which it reads better than beside a suggestion.
+        """
+        self._decide(asset, name, APPLIED, instance, person)
+
+    def reject_tag(
+        self,
+        asset: object,
+        name: str,
+        *,
+        instance: str | None = None,
+        person: str | None = None,
+    ) -> None:
+        """Reject a tag of an asset: no provider brings it back, only a person can.
+
+        :param asset: as in :meth:`add_tag`, and so are the others.
+        """
+        self._decide(asset, name, REJECTED, instance, person)
+
+    def remove_tag(
+        self,
+        asset: object,
+        name: str,
+        *,
+        instance: str | None = None,
+        person: str | None = None,
+    ) -> None:
+        """Remove a tag from an asset, whoever applied it, for good.
+
+        The same as :meth:`reject_tag`, which it reads better than beside a tag.
+        """
+        self._decide(asset, name, REJECTED, instance, person)
+
+    def untag(self, asset: object) -> None:
+        """Forget what providers said of an asset, and the tags that came of it.
+
+        What people decided stays. The asset counts as untagged then.
+
+        :param asset: a model instance that was flushed, or an :class:`AssetRef`.
+        """
+        ref, models = _saved(asset), self._state().database.models
+        self._write(lambda connection: store.untag(connection, models, ref))
+
+    def retag(self, asset: object, *, instance: str | None = None) -> None:
+        """Have an asset classified again, in the background.
+
+        Its image is found by :meth:`watch`'s function or the image loader; without
+        these, where its upload said that it is.
+
+        :param asset: a model instance that is committed, or an :class:`AssetRef`.
+        :param instance: as in :meth:`add_tag`.
+        :raises ImageMissing: if nothing tells where the image is.
+        """
+        state, ref = self._state(), _saved(asset)
+        with _reading(state.database) as session:
+            path = path_again(session, state, ref)
+        tenant = instance or self._instance_of(asset)
+        outbox.submit(self._app(), state, Upload(ref, path, tenant))
+
+    def explain(self, asset: object, *, instance: str | None = None) -> Explanation:
+        """Explain why each label of an asset did or did not become a tag.
+
+        :param asset: a model instance, or an :class:`AssetRef`.
+        :param instance: as in :meth:`add_tag`.
+        """
+        state, ref = self._state(), _saved(asset)
+        tenant = instance or self._instance_of(asset)
+        settings = state.settings_for(tenant)
+        with _reading(state.database) as session:
+            return explain(session, state.database.models, ref, tenant, settings)
+
+    def forget(self, asset: object) -> None:
+        """Delete what is stored of an asset, and its jobs, in every instance.
+
+        Like a job, it joins the host's transaction if that has uncommitted writes.
+
+        :param asset: a model instance, or an :class:`AssetRef`.
+        """
+        ref, models = _saved(asset), self._state().database.models
+
+        def work(connection: Connection) -> None:
+            queue.forget(connection, models, ref)
+            store.forget(connection, models, ref)
+
+        self._write(work)
+
+    def _app(self) -> Flask:
+        return current_app._get_current_object()  # type: ignore[attr-defined, no-any-return]
+
+    def _state(self) -> State:
+        return self.state_of(self._app())
+
+    def _decide(
+        self,
+        asset: object,
+        name: str,
+        decision: str,
+        instance: str | None,
+        person: str | None,
+    ) -> None:
+        state, ref, tag = self._state(), _saved(asset), tag_name(name)
+        tenant = instance or self._instance_of(asset)
+        who = person or (self._hooks.user_namer or _nobody)()
+        models = state.database.models
+        self._write(
+            lambda connection: decisions.decide(
+                connection, models, ref, tenant, tag, decision, who
+            )
+        )
+
+    def _write(self, work: Callable[[Connection], None]) -> None:
+        """Write in the host's transaction if it has one, else in one of our own."""
+        database = self._state().database
+        connection = writing_connection(
+            database.host_session(), database.models.job.__table__
+        )
+        if connection is not None:
+            work(connection)
+        else:
+            database.transact(lambda session: work(session.connection()))
+
+    def _instance_of(self, asset: object) -> str:
+        """Find the tenant of an object of a watched model; else the default one."""
+        if isinstance(asset, AssetRef):
+            return DEFAULT_INSTANCE
+        watch = self._hooks.watches.get(type_of(inspect(asset).mapper))
+        return DEFAULT_INSTANCE if watch is None else watch.instance(asset)
+
+
+def _saved(asset: object) -> AssetRef:
+    ref = ref_of(asset)
+    if ref is None:
+        raise AssetError(
+            f"The {type(asset).__name__} was not saved yet: flush it first."
+        )
+    return ref
+
+
+@contextlib.contextmanager
+def _reading(database: Database) -> Iterator[Session]:
+    """Give the host's session, so that a request needs no second connection."""
+    session = database.host_session()
+    if session is not None:
+        yield session
+    else:
+        with database.begin() as own:
+            yield own
+
+
+def _refuse_open_writes(database: Database) -> None:
+    table = database.models.job.__table__
+    if writing_connection(database.host_session(), table) is not None:
+        raise TransactionError(
+            "The session has uncommitted writes: commit the upload before tag_now."
+        )
+
+
+def _nobody() -> None:
+    return None

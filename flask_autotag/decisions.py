@@ -1,0 +1,234 @@
+"""What people decided about the tags of images: as rows, and read for the rules.
+
+A decision is an assignment whose source is a person: applied, or rejected. It is
+written in one statement a row, after the row of its asset, so that it and a worker
+that stores tags of the same asset follow one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, delete, select
+
+from .assets import AssetRef
+from .database import insert_or_ignore, insert_or_update
+from .models import USER_LENGTH, Models
+from .verdicts import APPLIED
+from .vocabulary import TagName, Vocabulary
+from .words import read_vocabulary
+
+PROVIDER, PERSON = "provider", "person"
+
+#: Instance and key of a tag.
+TagKey = tuple[str, str]
+
+_ASSET_KEY = ("instance", "asset_type", "asset_id")
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A decision on a word that is called otherwise by now, or was dropped.
+
+    :param row: of the assignment.
+    :param name: what it is called now; ``None`` if it was dropped.
+    """
+
+    row: Row[Any]
+    name: TagName | None
+
+
+@dataclass
+class Decisions:
+    """What people decided about one asset.
+
+    :ivar states: present key of each tag that somebody decided on → its state. Where
+        one word was applied and another rejected that are the same tag now, it is
+        applied.
+    :ivar moved: what stands in the table under another name.
+    """
+
+    states: dict[str, str] = field(default_factory=dict)
+    moved: list[Moved] = field(default_factory=list)
+
+
+def read_decisions(
+    connection: Connection, models: Models, vocabularies: Mapping[int, Vocabulary]
+) -> dict[int, Decisions]:
+    """Read what people decided.
+
+    :param vocabularies: of each asset, by its row.
+    """
+    tag, assignment = models.tag.__table__, models.assignment.__table__
+    found = {asset_id: Decisions() for asset_id in vocabularies}
+    rows = connection.execute(
+        select(assignment, tag.c.key, tag.c.name)
+        .join_from(assignment, tag, assignment.c.tag_id == tag.c.id)
+        .where(assignment.c.asset_id.in_(list(found)), assignment.c.source == PERSON)
+    )
+    for row in rows:
+        _note(found[row.asset_id], row, vocabularies[row.asset_id])
+    return found
+
+
+def _note(decisions: Decisions, row: Row[Any], vocabulary: Vocabulary) -> None:
+    name = TagName(row.key, row.name)
+    dropped_at = vocabulary.dropped_at(row.key)
+    if dropped_at is not None and row.created_at <= dropped_at:
+        decisions.moved.append(Moved(row, None))
+        return
+    called = vocabulary.called(name)
+    if called.key != row.key:
+        decisions.moved.append(Moved(row, called))
+    if decisions.states.get(called.key) != APPLIED:
+        decisions.states[called.key] = row.state
+
+
+def settle(
+    connection: Connection,
+    models: Models,
+    instances: Mapping[int, str],
+    decisions: Mapping[int, Decisions],
+) -> None:
+    """Put decisions under the names that their words have now; drop what was dropped.
+
+    :param instances: of each asset, by its row.
+    """
+    table = models.assignment.__table__
+    moved = [
+        (asset_id, each)
+        for asset_id, decided in decisions.items()
+        for each in decided.moved
+    ]
+    if not moved:
+        return
+    for asset_id, each in moved:
+        connection.execute(
+            delete(table).where(
+                table.c.asset_id == asset_id, table.c.tag_id == each.row.tag_id
+            )
+        )
+    wanted = {
+        (instances[asset_id], each.name.key): each.name
+        for asset_id, each in moved
+        if each.name is not None
+    }
+    tag_ids = ensure_tags(connection, models.tag.__table__, wanted)
+    for asset_id, each in moved:
+        if each.name is None:
+            continue
+        if each.row.state != decisions[asset_id].states[each.name.key]:
+            # Of what is one tag now, something else was decided too, and counts.
+            continue
+        tag_id = tag_ids[instances[asset_id], each.name.key]
+        values = {column.name: getattr(each.row, column.name) for column in table.c}
+        _write(connection, table, {**values, "tag_id": tag_id})
+
+
+def decide(
+    connection: Connection,
+    models: Models,
+    asset: AssetRef,
+    instance: str,
+    name: TagName,
+    state: str,
+    who: str | None,
+) -> None:
+    """Note that a person adds or rejects a tag of an asset.
+
+    What a provider said of it stays beside the decision.
+
+    :param name: what the tag is called, or was.
+    :param state: :data:`.verdicts.APPLIED` or :data:`.verdicts.REJECTED`.
+    :param who: the user's name.
+    """
+    asset_id = ensure_asset(connection, models.asset.__table__, asset, instance)
+    name = read_vocabulary(connection, models, instance).called(name)
+    wanted = {(instance, name.key): name}
+    tag_ids = ensure_tags(connection, models.tag.__table__, wanted)
+    decision = {
+        "state": state,
+        "source": PERSON,
+        "decided_by": who[:USER_LENGTH] if who else None,
+        "created_at": datetime.now(UTC).replace(tzinfo=None),
+    }
+    key = {"asset_id": asset_id, "tag_id": tag_ids[instance, name.key]}
+    table = models.assignment.__table__
+    _write(connection, table, {**key, **decision})
+
+
+def ensure_asset(
+    connection: Connection, table: Table, asset: AssetRef, instance: str
+) -> int:
+    """Give the id of an asset's row, made if it is new, and locked either way."""
+    key = dict(zip(_ASSET_KEY, (instance, asset.type, asset.id), strict=True))
+    # An UPDATE that changes nothing locks a row that is there.
+    statement = insert_or_update(
+        table, connection.dialect.name, _ASSET_KEY, ["asset_type"]
+    )
+    connection.execute(statement, [key])
+    same = [table.c[name] == value for name, value in key.items()]
+    found: int = connection.execute(
+        select(table.c.id).where(*same).with_for_update()
+    ).scalar_one()
+    return found
+
+
+def ensure_tags(
+    connection: Connection,
+    table: Table,
+    wanted: Mapping[TagKey, TagName],
+    concepts: Mapping[TagKey, str] | None = None,
+) -> dict[TagKey, int]:
+    """Give the id of each tag, made if it is new.
+
+    :param wanted: the tags' names.
+    :param concepts: stable ids of what they are, where they are known.
+    """
+    known = _tag_ids(connection, table, wanted)
+    new = [
+        {
+            "instance": instance,
+            "key": key,
+            "name": wanted[instance, key].name,
+            "concept": (concepts or {}).get((instance, key)),
+        }
+        for instance, key in sorted(wanted.keys() - known.keys())
+    ]
+    if not new:
+        return known
+    dialect = connection.dialect.name
+    connection.execute(insert_or_ignore(table, dialect, ["instance", "key"]), new)
+    return _tag_ids(connection, table, wanted, lock=True)
+
+
+def _tag_ids(
+    connection: Connection,
+    table: Table,
+    wanted: Iterable[TagKey],
+    *,
+    lock: bool = False,
+) -> dict[TagKey, int]:
+    """Find the ids of tags.
+
+    :param lock: see those too that others have made since the transaction began,
+        under whatever isolation a host's transaction has.
+    """
+    keys = list(wanted)
+    statement = select(table.c.instance, table.c.key, table.c.id).where(
+        table.c.instance.in_({instance for instance, _ in keys}),
+        table.c.key.in_({key for _, key in keys}),
+    )
+    if lock:
+        statement = statement.with_for_update(read=True)
+    return {(row.instance, row.key): row.id for row in connection.execute(statement)}
+
+
+def _write(connection: Connection, table: Table, values: Mapping[str, Any]) -> None:
+    key = ("asset_id", "tag_id")
+    changed = [name for name in values if name not in key]
+    statement = insert_or_update(table, connection.dialect.name, key, changed)
+    connection.execute(statement, [dict(values)])

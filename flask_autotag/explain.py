@@ -1,0 +1,187 @@
+"""Why each label of an image did or did not become a tag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from .assets import AssetRef
+from .decisions import PERSON, read_decisions
+from .models import Models
+from .reapply import read_predictions
+from .settings.resolution import Settings
+from .verdicts import Outcome, Verdict, judge
+
+#: What to say of a label, in English.
+REASONS: Mapping[Outcome, str] = {
+    Outcome.APPLIED: "%(confidence)s, reaches %(threshold)s",
+    Outcome.SUGGESTED: "%(confidence)s, below %(threshold)s; suggested for review",
+    Outcome.ELSEWHERE: "%(confidence)s, said more surely by another label",
+    Outcome.BELOW: "%(confidence)s, below %(threshold)s",
+    Outcome.OVER: "over the maximum of %(most)s",
+    Outcome.NARROWER: "a narrower tag says more",
+    Outcome.BLOCKED: "blocked",
+    Outcome.UNLISTED: "not a listed word",
+    Outcome.ADDED: "added by a person",
+    Outcome.REJECTED: "rejected by a person",
+    Outcome.BROADER_OFF: "broader tags are off",
+    Outcome.OFF: "the provider is off",
+    Outcome.NO_TAG: "cannot be a tag",
+}
+
+
+def reason(
+    verdict: Verdict,
+    settings: Settings,
+    translate: Callable[..., str] = lambda message, **values: message % values,
+) -> str:
+    """Say why a label did or did not become a tag, such as "0.31, below 0.50".
+
+    :param translate: a ``gettext`` that fills gaps.
+    """
+    return translate(
+        REASONS[verdict.outcome],
+        confidence=f"{verdict.label.confidence:.2f}",
+        threshold=f"{verdict.threshold:.2f}",
+        most=settings.max_tags,
+    )
+
+
+@dataclass(frozen=True)
+class ExplainedLabel:
+    """A label that a provider gave, and what became of it.
+
+    :param label: its name, as the provider said it.
+    :param tag: the tag that it is or would be; ``None`` if it can be none.
+    :param confidence: from 0 to 1.
+    :param threshold: what it needs to be applied.
+    :param outcome: one of :class:`.verdicts.Outcome`, a word such as ``"applied"``.
+    :param reason: the same as a sentence's part, with figures.
+    """
+
+    provider: str
+    model: str
+    label: str
+    tag: str | None
+    confidence: float
+    threshold: float
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person decided about a tag of an asset.
+
+    :param state: ``"applied"`` or ``"rejected"``.
+    :param person: who, if the host said so.
+    :param decided_at: when, in UTC.
+    :param provider: who had said it before, if anybody had; and how surely.
+    """
+
+    tag: str
+    state: str
+    person: str | None
+    decided_at: datetime
+    provider: str | None
+    model: str | None
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that is known of the tags of one asset in one instance.
+
+    :param tagged_at: when it was classified last, in UTC; ``None`` if it never was.
+    :param labels: all that is stored of what providers said, provider by provider and
+        the surest first.
+    :param decisions: what people decided.
+    """
+
+    asset: AssetRef
+    instance: str
+    tagged_at: datetime | None
+    labels: tuple[ExplainedLabel, ...]
+    decisions: tuple[Decision, ...]
+
+
+def explain(
+    session: Session,
+    models: Models,
+    asset: AssetRef,
+    instance: str,
+    settings: Settings,
+    translate: Callable[..., str] = lambda message, **values: message % values,
+) -> Explanation:
+    """Explain the tags of an asset by the settings that hold now."""
+    table = models.asset.__table__
+    row = session.execute(
+        select(table.c.id, table.c.tagged_at).where(
+            table.c.instance == instance,
+            table.c.asset_type == asset.type,
+            table.c.asset_id == asset.id,
+        )
+    ).one_or_none()
+    if row is None:
+        return Explanation(asset, instance, None, (), ())
+    decided = read_decisions(
+        session.connection(), models, {row.id: settings.vocabulary}
+    )[row.id]
+    predictions = read_predictions(session, models, [row.id])[row.id]
+    verdicts = judge(predictions, settings, decided=decided.states)
+    return Explanation(
+        asset,
+        instance,
+        row.tagged_at.replace(tzinfo=UTC) if row.tagged_at else None,
+        tuple(_label(verdict, settings, translate) for verdict in verdicts),
+        tuple(_decisions(session, models, row.id)),
+    )
+
+
+def _label(
+    verdict: Verdict, settings: Settings, translate: Callable[..., str]
+) -> ExplainedLabel:
+    return ExplainedLabel(
+        verdict.provider,
+        verdict.model,
+        verdict.label.name,
+        verdict.name.name if verdict.name else None,
+        verdict.label.confidence,
+        verdict.threshold,
+        verdict.outcome.value,
+        reason(verdict, settings, translate),
+    )
+
+
+def _decisions(session: Session, models: Models, asset_id: int) -> list[Decision]:
+    tag, assigned = models.tag, models.assignment
+    rows = session.execute(
+        select(
+            tag.name,
+            assigned.state,
+            assigned.decided_by,
+            assigned.created_at,
+            assigned.provider,
+            assigned.model,
+            assigned.confidence,
+        )
+        .join_from(assigned, tag, tag.id == assigned.tag_id)
+        .where(assigned.asset_id == asset_id, assigned.source == PERSON)
+        .order_by(assigned.created_at, tag.key)
+    )
+    return [
+        Decision(
+            row.name,
+            row.state,
+            row.decided_by,
+            row.created_at.replace(tzinfo=UTC),
+            row.provider,
+            row.model,
+            row.confidence,
+        )
+        for row in rows
+    ]
