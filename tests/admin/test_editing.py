@@ -402,7 +402,7 @@ class TestPreview:
     def test_of_very_many_is_of_the_first(
         self, mia: Visitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(editing, "_PREVIEWED", 1)
+        monkeypatch.setattr(editing, "PREVIEWED", 1)
         monkeypatch.setattr("flask_autotag.reapply.CHUNK", 1)
         page = mia.send(SHOP_URL, command="preview", **{THRESHOLD: "0.3"})
         assert "Only the first 1 images were looked at." in page.text(".at-result")
