@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from flask import abort, current_app
+from flask import abort, current_app, request
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -15,6 +15,11 @@ from .text import gettext
 
 #: The actions that an authorizer is asked about.
 VIEW, CHANGE, TRY = "view_settings", "change_settings", "try_image"
+#: Of these only the instances' tags are the object, and no settings.
+REVIEW = "review_tags"
+
+#: Where a request keeps the authorizer's answers.
+_ANSWERS = "flask_autotag.answers"
 
 
 def current_state() -> State:
@@ -42,12 +47,16 @@ def admit(action: str, instance: str) -> ResponseReturnValue | None:
         return None
     if answer and isinstance(answer, str | tuple | BaseResponse):
         return answer
+    if action == REVIEW:
+        abort(403, gettext("Your account may not review these tags."))
     abort(403, gettext("Your account may not open these settings."))
 
 
 def admit_somewhere() -> ResponseReturnValue | None:
-    """Let through who may see any settings at all."""
-    if may(VIEW, SYSTEM) or any(may(VIEW, each) for each in instances()):
+    """Let through who may see any settings at all, or review the tags of anything."""
+    if may(VIEW, SYSTEM):
+        return None
+    if any(may(VIEW, each) or may(REVIEW, each) for each in instances()):
         return None
     return admit(VIEW, SYSTEM)
 
@@ -78,7 +87,12 @@ def _found() -> set[str]:
 
 
 def _ask(action: str, instance: str) -> Any:
+    """Ask the authorizer, once a request: it may be slow."""
     authorizer = current_state().hooks.authorizer
     if authorizer is None:
         return False
-    return authorizer(action, None if instance == SYSTEM else instance)
+    answers = request.environ.setdefault(_ANSWERS, {})
+    if (action, instance) not in answers:
+        tenant = None if instance == SYSTEM else instance
+        answers[action, instance] = authorizer(action, tenant)
+    return answers[action, instance]
