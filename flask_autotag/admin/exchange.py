@@ -17,8 +17,8 @@ def accept_large_fields(_endpoint: str | None, _values: object) -> None:
 
 
 def forbid_storing(response: Response) -> Response:
-    """Keep pages out of caches; styles and scripts may stay."""
-    if response.mimetype == "text/html":
+    """Keep pages, and what scripts ask, out of caches; styles and scripts may stay."""
+    if response.mimetype in ("text/html", "application/json"):
         response.cache_control.no_store = True
     return response
 

@@ -118,8 +118,10 @@ def show_explanation(
 def _asked(scope: Scope) -> AssetRef:
     """Find the image that the address names."""
     database = current_state().database
+    names = [request.args.get(part, "") for part in ("type", "id")]
     try:
-        asset = AssetRef(request.args.get("type", ""), request.args.get("id", ""))
+        # No database takes a NUL in a text.
+        asset = AssetRef(*(name.replace("\0", "") for name in names))
     except AssetError:
         abort(404, gettext("This address names no image."))
     row = database.transact(

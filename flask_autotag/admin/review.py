@@ -13,7 +13,7 @@ from .. import review
 from ..review import SuggestedTag, Suggestion
 from ..settings.fields import GENERAL
 from ..verdicts import APPLIED, REJECTED
-from ..vocabulary import TagName
+from ..vocabulary import TagName, tag_name
 from .access import VIEW, current_state
 from .display import translated
 from .editing import base_context
@@ -159,17 +159,26 @@ def _show_tags(scope: Scope, saved: Saved | None) -> str:
 
 
 def _read_page(scope: Scope, key: str, before: int | None) -> ReviewPage:
-    state = current_state()
+    state, name = current_state(), _read_name(key)
 
     def work(session: Session) -> ReviewPage:
         models, instance = state.database.models, scope.instance
-        tag = review.suggested_tag(session, models, instance, key)
+        tag = review.suggested_tag(session, models, instance, name.key)
         if tag is None:
-            return ReviewPage(scope, SuggestedTag(TagName(key, key), 0), [])
-        found = review.suggestions(session, models, instance, key, _IMAGES + 1, before)
+            return ReviewPage(scope, SuggestedTag(name, 0), [])
+        found = review.suggestions(
+            session, models, instance, name.key, _IMAGES + 1, before
+        )
         return ReviewPage(scope, tag, found, before)
 
     return state.database.transact(work)
+
+
+def _read_name(text: str) -> TagName:
+    try:
+        return tag_name(text)
+    except ValueError:
+        return TagName("", gettext("No tag"))
 
 
 def _show(page: ReviewPage) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..review import Decided
+from ..vocabulary import tag_name
 from .text import gettext
 
 #: Images that one save may be about: more than a page has.
@@ -28,7 +29,7 @@ class Saved:
         """Read :attr:`marks` back; ``None`` if they are not there, or make no sense."""
         try:
             decided = Decided(
-                values["of"],
+                tag_name(values["of"]).key,
                 _rows(values["accepted"]),
                 _rows(values["rejected"]),
                 _time(values["since"]),

@@ -131,9 +131,11 @@ class Visitor:
 def filled_in(soup: BeautifulSoup) -> dict[str, Any]:
     """What a browser would send of a form."""
     found: dict[str, Any] = {}
-    for control in soup.select("form[data-autotag-form] [name]"):
+    for control in soup.select("form[data-autotag-form] [name], [data-review] [name]"):
         name = str(control["name"])
-        if control.name == "select":
+        if control.get("type") == "radio" and control.has_attr("checked"):
+            found[name] = str(control["value"])
+        elif control.name == "select":
             chosen = control.select_one("option[selected]")
             found[name] = str(chosen["value"]) if chosen else ""
         elif control.name == "input" and control.get("type") in (
@@ -171,7 +173,7 @@ class Office:
         ref = AssetRef("photo", asset)
         with self.host.app.app_context(), self.desk.state.database.begin() as session:
             found = row_of(session, self.host.models, ref, instance)
-        assert found is not None
+        assert found is not None, "no row"
         return found
 
     def tags(self, asset: str, state: str = "applied", instance: str = "shop") -> Any:
