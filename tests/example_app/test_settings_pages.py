@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from .browsers import TAGGING, sign_in, watched_page
+from .browsers import TAGGING, assert_accessible, sign_in, watched_page
 from .conftest import ESPRESSO, EXAMPLE_PHOTOS, Served
 
 SYSTEM, SHOP, NEWS = (
@@ -206,11 +205,6 @@ def test_accessibility(page: Page, served: Served) -> None:
     expect(page.locator("#autotag-preview-result")).to_be_visible()
     expect(page.locator("#autotag-try-result")).to_be_visible()
     assert_accessible(page, "a preview")
-
-
-def assert_accessible(page: Page, what: str) -> None:
-    found = Axe().run(page)
-    assert found.violations_count == 0, f"{what}: {found.generate_report()}"
 
 
 def test_a_page_with_mistakes_is_accessible(
