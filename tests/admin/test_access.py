@@ -27,8 +27,8 @@ EDIT_URL = "/autotag/edit/shop"
 
 SIGN_IN, FORBIDDEN, OPEN, MISSING, NO_METHOD = 302, 403, 200, 404, 405
 
-#: Addresses, and what is answered to: nobody, an administrator of news, one of the shop,
-#: an editor of the shop, the system's administrator.
+#: Addresses, and what is answered to: nobody, an administrator of news, one of the
+#: shop, an editor of the shop, the system's administrator.
 PAGES: dict[str, tuple[int, int, int, int, int]] = {
     "/autotag/": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
     "/autotag/static/autotag.css": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
