@@ -241,6 +241,20 @@ class TestFailures:
         assert failure["code"] == "provider_failed"
         assert tags(cloud_host, 1) == {"espresso": "tensorflow"}
 
+    def test_what_it_said_earlier_counts_when_it_fails_another_time(
+        self, cloud_host: Host, google: Vendor
+    ) -> None:
+        upload(cloud_host, 1)
+        drain(cloud_host)
+        google.answer = Answer(500)
+        # Other bytes, so that it is asked again.
+        asset = AssetRef("photo", "1")
+        image_uploaded.send(
+            cloud_host.app, asset=asset, image=photo(2), instance="shop"
+        )
+        drain(cloud_host)
+        assert tags(cloud_host, 1) == {"espresso": "tensorflow", "Cup": "google"}
+
     def test_a_provider_that_asks_to_wait(
         self, cloud_host: Host, google: Vendor
     ) -> None:
