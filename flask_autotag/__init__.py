@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .models import (
         AssetMixin,
         AssignmentMixin,
+        InquiryMixin,
         JobMixin,
         Models,
         PredictionMixin,
@@ -73,6 +74,7 @@ __all__ = [
     "ImageError",
     "ImageMissing",
     "ImageTooLarge",
+    "InquiryMixin",
     "JobMixin",
     "LoaderError",
     "ModelError",
