@@ -71,7 +71,8 @@ def admit(
     calls = session.execute(
         select(table.c.calls).where(*same).with_for_update()
     ).scalar_one()
-    granted = min(wanted, max(0, limit - calls)) if limit else wanted
+    room = left(limit, calls)
+    granted = wanted if room is None else min(wanted, room)
     session.execute(update(table).where(*same).values(calls=table.c.calls + granted))
     return granted
 
@@ -200,6 +201,16 @@ def read_paused(session: Session, models: Models) -> list[tuple[str, str, str]]:
         .order_by(table.c.instance, table.c.provider)
     )
     return [(row.instance, row.provider, row.paused) for row in rows]
+
+
+def left(limit: int, calls: int) -> int | None:
+    """Say how many images may still be sent this month.
+
+    :param limit: how many may be in a month, 0 for any number.
+    :param calls: how many were.
+    :return: ``None`` for any number.
+    """
+    return max(0, limit - calls) if limit else None
 
 
 def this_month() -> str:
