@@ -229,6 +229,53 @@ class TestFailures:
         assert job.error_text == "Google Cloud Vision raised KeyError."
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "state", "code", "seconds"),
+    [
+        (400, {}, "done", None, None),
+        (401, {}, "done", None, None),
+        (403, {}, "done", None, None),
+        (404, {}, "done", None, None),
+        (413, {}, "done", None, None),
+        (415, {}, "done", None, None),
+        (302, {"Location": "http://169.254.169.254/"}, "done", None, None),
+        (429, {}, "queued", "provider_busy", 60),
+        (429, {"Retry-After": "120"}, "queued", "provider_busy", 120),
+        (429, {"Retry-After": "86400"}, "queued", "provider_busy", 3600),
+        (503, {"Retry-After": "120"}, "queued", "provider_busy", 120),
+        (500, {}, "queued", "provider_failed", 10),
+        (503, {}, "queued", "provider_failed", 10),
+    ],
+)
+def test_what_becomes_of_the_job(
+    sqlite_url: str,
+    google: Vendor,
+    status: int,
+    headers: dict[str, str],
+    state: str,
+    code: str | None,
+    seconds: float | None,
+) -> None:
+    google.answer = Answer(status, {}, headers)
+    with make_host(
+        sqlite_url,
+        AUTOTAG_GOOGLE_ENDPOINT=google.url,
+        AUTOTAG_ALLOWED_ORIGINS=[google.url],
+        **GOOGLE_ON,
+    ) as host:
+        upload(host, 1)
+        drain(host)
+        [job] = host.jobs()
+        assert (job.state, job.error_code) == (state, code)
+        # Who is asked to wait loses no try.
+        assert job.failures == (1 if code == "provider_failed" else 0)
+        if seconds is not None:
+            assert seconds / 2 <= job.run_at - job.created_at < seconds + 60
+        paused = provider_state(host).paused is not None
+        assert paused == (status in (302, 401, 403, 404))
+        assert tags(host, 1) == {"espresso": "tensorflow"}
+
+
 class TestPause:
     @pytest.fixture(autouse=True)
     def refused(self, cloud_host: Host, google: Vendor) -> None:

@@ -138,5 +138,6 @@ def test_a_price_that_is_none_is_refused(ada: Visitor) -> None:
     page = ada.send(SHOP_URL, **{"setting.google.price": "cheap"})
     assert page.status == 422
     assert page.error("setting.google.price") == (
-        "must be a price such as 1.50, $1.50, 1.50 € or EUR 1.50, not 'cheap'."
+        "Price of 1,000 images must be a price such as 1.50, $1.50, 1.50 € or EUR 1.50,"
+        " not 'cheap'."
     )

@@ -511,12 +511,14 @@ class TestDeadline:
         BODY,
         HEADER + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnot!",
         HEADER + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        HEADER + b"X-Long: " + b"x" * 2**17,
+        HEADER + b"X-Many: x\r\n" * 1000,
         b"nonsense\r\n\r\n",
         b"",
     ],
-    ids=["short", "no gzip", "no chunk", "no HTTP", "nothing"],
+    ids=["short", "no gzip", "no chunk", "long", "many", "no HTTP", "nothing"],
 )
-def test_an_answer_that_breaks_off(answer: bytes) -> None:
+def test_an_answer_that_breaks_off_or_is_none(answer: bytes) -> None:
     def serve(visitor: socket.socket) -> None:
         visitor.recv(2**16)
         visitor.sendall(answer)
@@ -579,6 +581,37 @@ class TestWhereTo:
         with pytest.raises(ProviderRefused):
             self.ask("https://vision.googleapis.com/")
         assert asked == ["vision.googleapis.com"]
+
+    def test_a_name_that_becomes_private_later(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was looked up and checked is what is connected to."""
+        public, names, connected = "93.184.216.34", [], []
+
+        def lookup(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+            if host != public:
+                names.append(host)
+            address = "10.0.0.1" if len(names) > 1 else public
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+        def connect(_: socket.socket, address: Any) -> None:
+            connected.append(address)
+            raise ConnectionRefusedError
+
+        monkeypatch.setattr(socket, "getaddrinfo", lookup)
+        monkeypatch.setattr(socket.socket, "connect", connect)
+        with pytest.raises(ProviderError):
+            self.ask("https://vision.googleapis.com/")
+        assert names == ["vision.googleapis.com"]
+        assert connected == [(public, 443)]
+
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_no_redirect_is_followed(self, server: Vendor, status: int) -> None:
+        with vendor() as other:
+            server.answer = Answer(status, headers={"Location": other.url})
+            with pytest.raises(ProviderRefused):
+                Ask("google", server)()
+            assert (len(server.requests), other.requests) == (1, [])
 
     def test_an_origin_that_is_allowed_is_only_that_one(self, server: Vendor) -> None:
         http = Http(frozenset({server.url}))
