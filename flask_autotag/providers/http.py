@@ -159,7 +159,7 @@ def check_status(provider: str, reply: Reply, secret: str, message: str) -> None
     """
     if reply.status == 200:
         return
-    words = printable(message.replace(secret, "…") if secret else message)
+    words = printable(message, secret)
     sentence = f"{provider} answered {reply.status}" + (f": {words}" if words else ".")
     wait = _retry_after(reply.headers)
     if reply.status == 429 or (reply.status in (500, 502, 503, 504) and wait):
@@ -171,8 +171,13 @@ def check_status(provider: str, reply: Reply, secret: str, message: str) -> None
     raise ProviderError(sentence)
 
 
-def printable(text: str) -> str:
-    """Write a vendor's words as one short line."""
+def printable(text: str, secret: str) -> str:
+    """Write a vendor's words as one short line.
+
+    :param secret: what must not be repeated; may be empty.
+    """
+    if secret:
+        text = text.replace(secret, "…")
     line = "".join(each if each.isprintable() else " " for each in text)
     return " ".join(line.split())[:_WORDS]
 
