@@ -64,6 +64,21 @@ def admit(
     :raises ProviderBusy: if it is left alone for a while.
     """
     _raise_if_closed(session, models, instance, provider)
+    return count(session, models, instance, provider, wanted, limit)
+
+
+def count(
+    session: Session,
+    models: Models,
+    instance: str,
+    provider: str,
+    wanted: int,
+    limit: int = 0,
+) -> int:
+    """Count images, whether or not the provider is to be asked now.
+
+    :return: how many are within the limit; no more are counted.
+    """
     table = models.usage.__table__
     key = {"instance": instance, "provider": provider, "month": this_month()}
     _ensure_row(session, table, key, calls=0)

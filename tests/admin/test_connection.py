@@ -62,8 +62,9 @@ def test_it_is_no_port_scanner(office: Office, ada: Visitor, google: Vendor) -> 
     assert len(google.requests) == 1
     table = office.desk.state.database.models.provider_state.__table__
     office.desk.execute(update(table).values(tested_at=1))
-    ada.send(SHOP_URL, test="google", **typed)
+    page = ada.send(SHOP_URL, test="google", **typed)
     assert len(google.requests) == 2
+    assert "Images sent this month: 2." in page.html
     page = ada.send(
         SHOP_URL, test="google", **{ENDPOINT: "http://127.0.0.1:22", KEY: SECRET}
     )
