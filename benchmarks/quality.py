@@ -42,7 +42,7 @@ class Truth:
     """What is correct for the photos of each class.
 
     :param names: of the classes, by id.
-    :param below: ids of the classes below each broader tag.
+    :param below: ids of the classes below each broader tag, by its name.
     """
 
     names: dict[str, str]
@@ -56,7 +56,7 @@ class Truth:
         return cls(
             names,
             {
-                concept: {ids[place] for place in places}
+                hierarchy().names[concept]: {ids[place] for place in places}
                 for concept, places in groups(ids).items()
             },
         )
@@ -64,19 +64,22 @@ class Truth:
     def correct(self, tag: Label, class_id: str) -> bool:
         """Say whether *tag* is true of photos of a class."""
         is_it = tag.name == self.names[class_id]
-        return is_it or class_id in self.below.get(tag.id, set())
+        return is_it or class_id in self.below.get(tag.name, set())
 
     def classes_only(self, labels: list[Label], threshold: float) -> list[Label]:
         """Apply the classes that reach the threshold."""
-        known = set(self.names.values())
-        return [each for each in reaching(labels, threshold) if each.name in known]
+        return [each for each in reaching(labels, threshold) if each.id in self.names]
 
 
 def with_broader(labels: list[Label], threshold: float) -> list[Label]:
-    """Apply what reaches the threshold, but no broader tag above another."""
+    """Apply what reaches the threshold, but no broader tag above another.
+
+    A class may have the name of a broader tag; both are one tag.
+    """
     likely = list(reaching(labels, threshold))
     covered = {up for label in likely for up in hierarchy().above(label.id)}
-    return [label for label in likely if label.id not in covered]
+    tags = {label.name: label for label in likely if label.id not in covered}
+    return list(tags.values())
 
 
 def reaching(labels: Iterable[Label], threshold: float) -> Iterator[Label]:

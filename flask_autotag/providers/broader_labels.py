@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..broader import groups, hierarchy
@@ -32,7 +32,6 @@ class BroaderLabels:
 
         found = groups([label_id for label_id, _ in labels])
         names = {concept: hierarchy().names[concept] for concept in found}
-        self._labels = labels
         self._places = {
             concept: places
             for concept, places in found.items()
@@ -59,10 +58,6 @@ class BroaderLabels:
             if value >= LEAST_CONFIDENCE
         ]
 
-    def replaced(self) -> Iterator[str]:
-        """List the ids of classes that a concept stands for: itself, or its namesake."""
-        for concept, places in self._places.items():
-            for place in places:
-                label_id, name = self._labels[place]
-                if label_id == concept or name == self._names[concept]:
-                    yield label_id
+    def __contains__(self, label_id: object) -> bool:
+        """Tell whether a class is such a concept itself."""
+        return label_id in self._places

@@ -188,7 +188,7 @@ class TensorFlowProvider(LocalProvider):
         return [
             Label(*names[place], min(1.0, float(confidences[place])))
             for place in likely
-            if names[place][0] not in self._replaced
+            if names[place][0] not in self._broader
             and names[place][1] not in self._file.output.ignore
         ]
 
@@ -204,10 +204,6 @@ class TensorFlowProvider(LocalProvider):
             exclusive=self._exclusive,
             ignore=self._file.output.ignore,
         )
-
-    @cached_property
-    def _replaced(self) -> frozenset[str]:
-        return frozenset(self._broader.replaced())
 
     def _confidences(self, outputs: Array) -> Any:
         """Take the activation that the description names.
