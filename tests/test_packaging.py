@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .hosts import ESPRESSO
+from .hosts import ESPRESSO, ESPRESSO_TAGS
 
 ROOT = Path(__file__).parent.parent
 
@@ -100,4 +100,4 @@ def test_the_wheel_tags_a_photo_elsewhere(wheel: Path, tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "['drink', 'espresso']"
+    assert done.stdout.strip() == str(ESPRESSO_TAGS)

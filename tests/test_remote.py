@@ -15,7 +15,7 @@ from flask_autotag import AssetRef, gate, image_uploaded
 from flask_autotag.errors import ProviderBusy, ProviderError, ProviderRefused
 from flask_autotag.jobs.worker import Worker
 
-from .hosts import ESPRESSO, Host, make_host
+from .hosts import ESPRESSO, ESPRESSO_TAGS, Host, make_host
 from .settings.desk import Desk
 from .vendors import Answer, Recorded, Vendor, vendor
 
@@ -79,6 +79,10 @@ def drain(host: Host) -> None:
     Worker(host.app, host.autotag.state_of(host.app)).drain()
 
 
+#: The tags of the espresso from this machine.
+LOCAL = dict.fromkeys(ESPRESSO_TAGS, "tensorflow")
+
+
 def tags(host: Host, number: int, instance: str = "shop") -> dict[str, str | None]:
     with host.app.app_context():
         found = host.autotag.tags_for(AssetRef("photo", str(number)), instance)
@@ -114,7 +118,7 @@ def let_it_in(host: Host) -> None:
 def test_both_say_what_they_know(cloud_host: Host, google: Vendor) -> None:
     upload(cloud_host, 1)
     drain(cloud_host)
-    assert tags(cloud_host, 1) == {"espresso": "tensorflow", "Cup": "google"}
+    assert tags(cloud_host, 1) == {**LOCAL, "Cup": "google"}
     google.answer = Answer(
         body={
             "responses": [
@@ -212,7 +216,7 @@ class TestFailures:
         google.answer = Answer(500)
         upload(cloud_host, 1)
         drain(cloud_host)
-        assert tags(cloud_host, 1) == {"espresso": "tensorflow"}
+        assert tags(cloud_host, 1) == LOCAL
         [job] = cloud_host.jobs()
         assert (job.state, job.failures, job.error_code) == (
             "queued",
@@ -222,7 +226,7 @@ class TestFailures:
         google.answer = answer_each
         be_due(cloud_host)
         drain(cloud_host)
-        assert tags(cloud_host, 1) == {"espresso": "tensorflow", "Cup": "google"}
+        assert tags(cloud_host, 1) == {**LOCAL, "Cup": "google"}
         [job] = cloud_host.jobs()
         assert job.state == "done"
 
@@ -239,7 +243,7 @@ class TestFailures:
         assert (job.state, job.error_code) == ("failed", "provider_failed")
         [failure] = cloud_host.failures
         assert failure["code"] == "provider_failed"
-        assert tags(cloud_host, 1) == {"espresso": "tensorflow"}
+        assert tags(cloud_host, 1) == LOCAL
 
     def test_a_provider_that_asks_to_wait(
         self, cloud_host: Host, google: Vendor
@@ -252,7 +256,7 @@ class TestFailures:
             assert (job.state, job.failures) == ("queued", 0)
             assert 3000 < job.run_at - job.created_at < 3700
         assert 3000 < provider_state(cloud_host).resting <= 3600
-        assert tags(cloud_host, 2) == {"espresso": "tensorflow"}
+        assert tags(cloud_host, 2) == LOCAL
 
     def test_an_image_that_it_does_not_take(
         self, cloud_host: Host, google: Vendor
@@ -262,7 +266,7 @@ class TestFailures:
         drain(cloud_host)
         [job] = cloud_host.jobs()
         assert job.state == "done"
-        assert tags(cloud_host, 1) == {"espresso": "tensorflow"}
+        assert tags(cloud_host, 1) == LOCAL
         assert provider_state(cloud_host).paused is None
 
     def test_alone_its_failure_is_the_jobs(
@@ -329,7 +333,7 @@ class TestPause:
         drain(cloud_host)
         assert len(google.requests) == 1
         assert len(cloud_host.failures) == 1
-        assert tags(cloud_host, 2) == {"espresso": "tensorflow"}
+        assert tags(cloud_host, 2) == LOCAL
 
     def test_other_instances_go_on(self, cloud_host: Host, google: Vendor) -> None:
         upload(cloud_host, 2, instance="news")
@@ -365,7 +369,7 @@ def test_without_a_key_nothing_is_sent(sqlite_url: str) -> None:
     with make_host(sqlite_url, AUTOTAG_GOOGLE_ENABLED=True) as host:
         upload(host, 1)
         drain(host)
-        assert tags(host, 1) == {"espresso": "tensorflow"}
+        assert tags(host, 1) == LOCAL
         with host.app.app_context():
             Desk(host).execute(
                 host.models.setting.__table__.insert().values(
@@ -483,7 +487,7 @@ def test_tag_now_asks_all_and_says_what_is_wrong(
 ) -> None:
     with cloud_host.app.app_context():
         found = cloud_host.autotag.tag_now(AssetRef("photo", "1"), ESPRESSO, "shop")
-        assert {tag.name for tag in found} == {"espresso", "Cup"}
+        assert {tag.name for tag in found} == {*ESPRESSO_TAGS, "Cup"}
         Desk(cloud_host).save({("tensorflow", "enabled"): False})
         google.answer = Answer(403, {})
         with pytest.raises(ProviderRefused):
