@@ -44,7 +44,8 @@ def test_an_image_of_ones_own(office: Office, ada: Visitor, path: str) -> None:
 
 def test_it_is_judged_by_what_is_typed(ada: Visitor) -> None:
     page = try_file(ada, ESPRESSO.read_bytes(), **{THRESHOLD: "0.01"})
-    assert set(outcomes(page).values()) == {"applies"}
+    # Cups are a class of the model, and all its kinds of cups.
+    assert set(outcomes(page).values()) == {"applies", "applies, surer elsewhere"}
     page = try_file(
         ada, ESPRESSO.read_bytes(), **{THRESHOLD: "0.01", "setting.max_tags": "1"}
     )
