@@ -10,7 +10,7 @@ from sqlalchemy import update
 from flask_autotag import AssetRef, gate, image_uploaded
 from flask_autotag.jobs.worker import Worker
 
-from .hosts import ESPRESSO, Host
+from .hosts import ESPRESSO, ESPRESSO_TAGS, Host
 from .vendors import Answer, Recorded, Vendor
 
 GOOGLE_ON = {
@@ -50,6 +50,10 @@ def upload(
 
 def drain(host: Host) -> None:
     Worker(host.app, host.autotag.state_of(host.app)).drain()
+
+
+#: The tags of the espresso from this machine.
+LOCAL = dict.fromkeys(ESPRESSO_TAGS, "tensorflow")
 
 
 def tags(host: Host, number: int, instance: str = "shop") -> dict[str, str | None]:

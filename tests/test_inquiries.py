@@ -20,6 +20,7 @@ from flask_autotag.providers.base import Label
 
 from .clouds import (
     GOOGLE_ON,
+    LOCAL,
     answer_each,
     be_due,
     drain,
@@ -212,7 +213,7 @@ def test_two_workers_with_the_same_bytes_send_them_once(
     assert images_sent(google) == 1
     assert [job.state for job in cloud_host.jobs()] == ["done"] * 2
     for number in (1, 2):
-        assert tags(cloud_host, number) == {"espresso": "tensorflow", "Cup": "google"}
+        assert tags(cloud_host, number) == {**LOCAL, "Cup": "google"}
 
 
 def test_a_worker_that_is_killed_after_the_answer(
@@ -254,7 +255,7 @@ def test_a_worker_that_is_killed_after_the_answer(
         claims.sweep(cloud_host.autotag.state_of(cloud_host.app).database)
     drain(cloud_host)
     assert images_sent(google) == 1
-    assert tags(cloud_host, 1) == {"espresso": "tensorflow", "Cup": "google"}
+    assert tags(cloud_host, 1) == {**LOCAL, "Cup": "google"}
 
 
 def test_one_that_is_killed_before_it_is_asked_again(

@@ -16,6 +16,7 @@ from flask_autotag.jobs.worker import Worker
 
 from .clouds import (
     GOOGLE_ON,
+    LOCAL,
     answer_each,
     be_due,
     drain,
@@ -36,7 +37,7 @@ MAXIMUM = ("google", "monthly_limit")
 def test_both_say_what_they_know(cloud_host: Host, google: Vendor) -> None:
     upload(cloud_host, 1)
     drain(cloud_host)
-    assert tags(cloud_host, 1) == {"espresso": "tensorflow", "Cup": "google"}
+    assert tags(cloud_host, 1) == {**LOCAL, "Cup": "google"}
     google.answer = Answer(
         body={
             "responses": [
@@ -47,7 +48,7 @@ def test_both_say_what_they_know(cloud_host: Host, google: Vendor) -> None:
     upload(cloud_host, 2)
     drain(cloud_host)
     with cloud_host.app.app_context():
-        [tag] = cloud_host.autotag.tags_for(AssetRef("photo", "2"))
+        _, tag = cloud_host.autotag.tags_for(AssetRef("photo", "2"))
     assert (tag.provider, tag.providers) == ("tensorflow", ("tensorflow", "google"))
     assert [job.state for job in cloud_host.jobs()] == ["done"] * 2
     assert provider_state(cloud_host).calls == 2
@@ -134,7 +135,7 @@ class TestFailures:
         google.answer = Answer(500)
         upload(cloud_host, 1)
         drain(cloud_host)
-        assert tags(cloud_host, 1) == {"espresso": "tensorflow"}
+        assert tags(cloud_host, 1) == LOCAL
         [job] = cloud_host.jobs()
         assert (job.state, job.failures, job.error_code) == (
             "queued",
@@ -144,7 +145,7 @@ class TestFailures:
         google.answer = answer_each
         be_due(cloud_host)
         drain(cloud_host)
-        assert tags(cloud_host, 1) == {"espresso": "tensorflow", "Cup": "google"}
+        assert tags(cloud_host, 1) == {**LOCAL, "Cup": "google"}
         [job] = cloud_host.jobs()
         assert job.state == "done"
 
@@ -161,7 +162,7 @@ class TestFailures:
         assert (job.state, job.error_code) == ("failed", "provider_failed")
         [failure] = cloud_host.failures
         assert failure["code"] == "provider_failed"
-        assert tags(cloud_host, 1) == {"espresso": "tensorflow"}
+        assert tags(cloud_host, 1) == LOCAL
 
     def test_what_it_said_earlier_counts_when_it_fails_another_time(
         self, cloud_host: Host, google: Vendor
@@ -175,7 +176,7 @@ class TestFailures:
             cloud_host.app, asset=asset, image=photo(2), instance="shop"
         )
         drain(cloud_host)
-        assert tags(cloud_host, 1) == {"espresso": "tensorflow", "Cup": "google"}
+        assert tags(cloud_host, 1) == {**LOCAL, "Cup": "google"}
 
     def test_a_provider_that_asks_to_wait(
         self, cloud_host: Host, google: Vendor
@@ -188,7 +189,7 @@ class TestFailures:
             assert (job.state, job.failures) == ("queued", 0)
             assert 3000 < job.run_at - job.created_at < 3700
         assert 3000 < provider_state(cloud_host).resting <= 3600
-        assert tags(cloud_host, 2) == {"espresso": "tensorflow"}
+        assert tags(cloud_host, 2) == LOCAL
 
     def test_an_image_that_it_does_not_take(
         self, cloud_host: Host, google: Vendor
@@ -198,7 +199,7 @@ class TestFailures:
         drain(cloud_host)
         [job] = cloud_host.jobs()
         assert job.state == "done"
-        assert tags(cloud_host, 1) == {"espresso": "tensorflow"}
+        assert tags(cloud_host, 1) == LOCAL
         assert provider_state(cloud_host).paused is None
 
     def test_alone_its_failure_is_the_jobs(
@@ -287,7 +288,7 @@ def test_what_becomes_of_the_job(
             assert seconds / 2 <= job.run_at - job.created_at < seconds + 60
         paused = provider_state(host).paused is not None
         assert paused == (status in (302, 401, 403, 404))
-        assert tags(host, 1) == {"espresso": "tensorflow"}
+        assert tags(host, 1) == LOCAL
 
 
 class TestPause:
@@ -312,7 +313,7 @@ class TestPause:
         drain(cloud_host)
         assert len(google.requests) == 1
         assert len(cloud_host.failures) == 1
-        assert tags(cloud_host, 2) == {"espresso": "tensorflow"}
+        assert tags(cloud_host, 2) == LOCAL
 
     def test_other_instances_go_on(self, cloud_host: Host, google: Vendor) -> None:
         upload(cloud_host, 2, instance="news")
@@ -348,7 +349,7 @@ def test_without_a_key_nothing_is_sent(sqlite_url: str) -> None:
     with make_host(sqlite_url, AUTOTAG_GOOGLE_ENABLED=True) as host:
         upload(host, 1)
         drain(host)
-        assert tags(host, 1) == {"espresso": "tensorflow"}
+        assert tags(host, 1) == LOCAL
         with host.app.app_context():
             Desk(host).execute(
                 host.models.setting.__table__.insert().values(
@@ -466,7 +467,7 @@ def test_tag_now_asks_all_and_says_what_is_wrong(
 ) -> None:
     with cloud_host.app.app_context():
         found = cloud_host.autotag.tag_now(AssetRef("photo", "1"), ESPRESSO, "shop")
-        assert {tag.name for tag in found} == {"espresso", "Cup"}
+        assert {tag.name for tag in found} == {*LOCAL, "Cup"}
         Desk(cloud_host).save({("tensorflow", "enabled"): False})
         google.answer = Answer(403, {})
         with pytest.raises(ProviderRefused):

@@ -212,7 +212,8 @@ def _label(
     except ValueError:
         key = ""
     choice = chosen.get(key)
-    applied = choice is not None and choice.provider == provider
+    said = (provider, label.id)
+    applied = choice is not None and (choice.provider, choice.concept) == said
     if applied:
         outcome = gettext("applies")
     elif label.confidence < settings[provider]["confidence_threshold"]:
