@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +27,17 @@ from PIL import Image, ImageFilter
 from flask_autotag.broader import groups, hierarchy
 from flask_autotag.images import decode
 from flask_autotag.providers import model_file
-from flask_autotag.providers.base import Label
+from flask_autotag.providers.base import Label, Prediction
+from flask_autotag.providers.registry import sections
 from flask_autotag.providers.tensorflow import DEFAULT_MODEL, TensorFlowProvider
+from flask_autotag.settings.resolution import read_settings
+from flask_autotag.tagging import choose
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.9)
 SHRUNK = 6
 
-#: The labels of one photo that a rule makes tags of at a threshold.
-Rule = Callable[[list[Label], float], list[Label]]
+#: The class of each photo, and what the model said of it.
+Answers = list[tuple[str, list[Label]]]
 
 
 @dataclass(frozen=True)
@@ -61,30 +64,23 @@ class Truth:
             },
         )
 
-    def correct(self, tag: Label, class_id: str) -> bool:
+    def correct(self, tag: str, class_id: str) -> bool:
         """Say whether *tag* is true of photos of a class."""
-        is_it = tag.name == self.names[class_id]
-        return is_it or class_id in self.below.get(tag.name, set())
-
-    def classes_only(self, labels: list[Label], threshold: float) -> list[Label]:
-        """Apply the classes that reach the threshold."""
-        return [each for each in reaching(labels, threshold) if each.id in self.names]
+        is_it = tag == self.names[class_id]
+        return is_it or class_id in self.below.get(tag, set())
 
 
-def with_broader(labels: list[Label], threshold: float) -> list[Label]:
-    """Apply what reaches the threshold, but no broader tag above another.
-
-    A class may have the name of a broader tag; both are one tag.
-    """
-    likely = list(reaching(labels, threshold))
-    covered = {up for label in likely for up in hierarchy().above(label.id)}
-    tags = {label.name: label for label in likely if label.id not in covered}
-    return list(tags.values())
-
-
-def reaching(labels: Iterable[Label], threshold: float) -> Iterator[Label]:
-    """Choose the labels that reach the threshold."""
-    return (label for label in labels if label.confidence >= threshold)
+def tags(labels: list[Label], threshold: float, *, broader: bool) -> list[str]:
+    """Let the rules of the package make tags of one photo's labels."""
+    settings = read_settings(
+        sections(),
+        {
+            "AUTOTAG_TENSORFLOW_CONFIDENCE_THRESHOLD": threshold,
+            "AUTOTAG_BROADER_TAGS": broader,
+        },
+    )
+    prediction = Prediction(TensorFlowProvider.name, DEFAULT_MODEL, tuple(labels))
+    return [choice.name for choice in choose([prediction], settings)]
 
 
 @dataclass(frozen=True)
@@ -102,18 +98,21 @@ class Quality:
 
 
 def quality(
-    answers: list[tuple[str, list[Label]]], rule: Rule, threshold: float, truth: Truth
+    answers: Answers, threshold: float, truth: Truth, *, broader: bool
 ) -> Quality:
     """Compare the tags of photos with the photos' classes."""
     right = [
-        [truth.correct(tag, class_id) for tag in rule(labels, threshold)]
+        [
+            truth.correct(tag, class_id)
+            for tag in tags(labels, threshold, broader=broader)
+        ]
         for class_id, labels in answers
     ]
-    tags = sum(map(len, right))
+    applied = sum(map(len, right))
     return Quality(
         found=sum(map(any, right)) / len(right),
-        precision=sum(map(sum, right)) / tags if tags else 1.0,
-        tags=tags / len(right),
+        precision=sum(map(sum, right)) / applied if applied else 1.0,
+        tags=applied / len(right),
     )
 
 
@@ -130,9 +129,7 @@ def degraded(path: Path, _side: int) -> Image.Image:
     return small.filter(ImageFilter.GaussianBlur(radius=1))
 
 
-def classify(
-    photos: Path, read: Callable[[Path, int], Image.Image]
-) -> list[tuple[str, list[Label]]]:
+def classify(photos: Path, read: Callable[[Path, int], Image.Image]) -> Answers:
     """Classify every photo of a folder, and give its class with the labels."""
     provider = TensorFlowProvider()
     with (photos / "labels.csv").open(encoding="utf-8", newline="") as file:
@@ -146,14 +143,14 @@ def classify(
     ]
 
 
-def report(title: str, answers: list[tuple[str, list[Label]]], truth: Truth) -> None:
+def report(title: str, answers: Answers, truth: Truth) -> None:
     """Print one table."""
     print(f"\n{title}: {len(answers)} photos, classes only -> with broader tags")
     print(f"{'threshold':>9} {'with a correct tag':>20} {'precision':>16} {'tags':>14}")
     for threshold in THRESHOLDS:
         before, after = (
-            quality(answers, rule, threshold, truth)
-            for rule in (truth.classes_only, with_broader)
+            quality(answers, threshold, truth, broader=broader)
+            for broader in (False, True)
         )
         print(
             f"{threshold:9.1f} {before.found:11.3f} -> {after.found:.3f}"
