@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from . import costs
 from .settings.secret import Secret
 
 Check = Callable[[Any], Any]
@@ -137,6 +136,9 @@ def price(value: Any) -> str | None:
 
     :return: as it was written.
     """
+    # Here and not above: it brings the module of decimals along, which takes its time.
+    from . import costs
+
     if value is None:
         return None
     written = str(value).strip()
