@@ -111,7 +111,9 @@ def list_words(
     keys = list(session.scalars(found))
     names = read_names(session, models, instance, keys)
     return Listing(
-        [names[key] for key in keys], count_uses(session, models, instance, keys), total
+        [names[key] for key in keys if key in names],
+        count_uses(session, models, instance, keys),
+        total,
     )
 
 
@@ -124,7 +126,7 @@ def read_names(
     if instance != SYSTEM:
         written |= _names(session, word, instance, keys)
         written |= _names(session, tag, instance, keys)
-    return {key: TagName(key, written.get(key, key)) for key in keys}
+    return {key: TagName(key, name) for key, name in written.items()}
 
 
 def count_uses(
@@ -199,6 +201,13 @@ def tag_names(session: Session, models: Models, instance: str, most: int) -> lis
     table: Any = models.word if instance == SYSTEM else models.tag
     names = select(table.name).where(table.instance == instance).order_by(table.key)
     return list(session.scalars(names.limit(most)))
+
+
+def is_known(session: Session, models: Models, instance: str, key: str) -> bool:
+    """Whether a tag of that key is there, on an image or not."""
+    tag = models.tag
+    found = select(tag.id).where(tag.instance == instance, tag.key == key)
+    return session.scalar(found) is not None
 
 
 def _keys(models: Models, instance: str, *, decided: bool) -> Subquery:

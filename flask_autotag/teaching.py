@@ -157,21 +157,20 @@ def _select_confidences(models: Models, instance: str) -> Select[Any]:
         .having(func.count() >= LEAST_REJECTED)
         .subquery()
     )
-    columns = (
+    columns: tuple[Any, ...] = (
         tag.key,
         tag.name,
         assigned.provider,
         assigned.state,
         assigned.confidence,
     )
-    statement: Select[Any] = (
+    return (
         select(*columns, func.count().label("images"))
         .join_from(in_question, tag, tag.id == in_question.c.tag_id)
         .join(assigned, assigned.tag_id == tag.id)
         .where(assigned.state.in_([APPLIED, REJECTED]), of_provider)
         .group_by(*columns)
     )
-    return statement
 
 
 def _is_better(block: Cut, best: Cut, kept: Confidences) -> bool:
