@@ -203,13 +203,6 @@ def tag_names(session: Session, models: Models, instance: str, most: int) -> lis
     return list(session.scalars(names.limit(most)))
 
 
-def is_known(session: Session, models: Models, instance: str, key: str) -> bool:
-    """Whether a tag of that key is there, on an image or not."""
-    tag = models.tag
-    found = select(tag.id).where(tag.instance == instance, tag.key == key)
-    return session.scalar(found) is not None
-
-
 def _keys(models: Models, instance: str, *, decided: bool) -> Subquery:
     """Select each key once."""
     word, tag = models.word, models.tag

@@ -9,7 +9,7 @@ from functools import cached_property
 from flask import abort, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from ..catalogue import Made, Uses, count_one, is_known
+from ..catalogue import Made, Uses, count_one, read_names
 from ..checks import CheckError
 from ..settings.edit import Proposal, propose
 from ..settings.fields import Path
@@ -70,8 +70,7 @@ class TagPage(WordPage):
     @property
     def name(self) -> TagName:
         """What it is called."""
-        called = self.facts.called
-        return called if called.key == self.key else self.facts.name
+        return self.facts.given.get(self.key, self.facts.name)
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -158,12 +157,16 @@ class TagPage(WordPage):
         """Whether there is anything of a tag that would be merged."""
         return self.count(name) != Uses()
 
-    def is_known(self, name: TagName) -> bool:
-        """Whether a name is a tag's, or something was decided about it."""
+    def find(self, name: TagName) -> TagName | None:
+        """Find how a tag is written, or a word on which something was decided.
+
+        :return: ``None`` if there is none of that name.
+        """
         models, instance = self.state.database.models, self.scope.instance
-        return name.key in self.facts.vocabulary.words or self.state.database.transact(
-            lambda session: is_known(session, models, instance, name.key)
+        stored = self.state.database.transact(
+            lambda session: read_names(session, models, instance, [name.key])
         )
+        return self.facts.given.get(name.key) or stored.get(name.key)
 
     def render(self) -> str:
         """Make the HTML."""
@@ -178,7 +181,7 @@ def tag_page(scope: Scope) -> ResponseReturnValue:
         abort(404, gettext("There is no tag of this name."))
     page = TagPage(scope, token_form(), asked_for=name)
     page.warn_without_key()
-    called = page.facts.called
+    called = page.facts.vocabulary.called(name)
     if "reset" in request.form:
         return _show_reset(page)
     if request.method == "POST":

@@ -38,7 +38,8 @@ def _rename(page: TagPage) -> Changes:
     name = page.read_name("name")
     if name == page.name:
         raise Refused("name", CheckError("is what it is called already"))
-    if not page.scope.is_system and name.key != page.key and page.is_used(name):
+    is_its_own = page.facts.vocabulary.called(name).key == page.key
+    if not page.scope.is_system and not is_its_own and page.is_used(name):
         page.suggested = name.name
         raise Refused(
             "name",
@@ -54,10 +55,11 @@ def _unname(page: TagPage) -> Changes:
 
 def _merge(page: TagPage) -> Changes:
     name = page.read_name("into")
-    other = page.facts.vocabulary.called(name)
-    if other.key == page.key:
+    called = page.facts.vocabulary.called(name)
+    if called.key == page.key:
         raise Refused("into", CheckError("is this tag itself, or another word for it"))
-    if not page.is_known(other):
+    other = page.find(called)
+    if other is None:
         raise Refused("into", CheckError("is no tag yet: rename it above instead"))
     _explain_move(page, page.name, other)
     return becoming(page.facts.here, page.name, other)

@@ -67,10 +67,10 @@ class Facts:
         """What holds for all words."""
         return self.layers.resolve().vocabulary
 
-    @property
-    def called(self) -> TagName:
-        """What the tag is called now."""
-        return self.vocabulary.called(self.name)
+    @cached_property
+    def given(self) -> Mapping[str, TagName]:
+        """The names that words have got, by key."""
+        return {name.key: name for name in self.vocabulary.given_names}
 
     @property
     def system(self) -> Words:

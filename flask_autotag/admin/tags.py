@@ -126,15 +126,15 @@ class TagsPage(WordPage):
         layers, listing = self._read
         own = None if layers.instance is None else layers.own_words
         vocabulary = layers.resolve().vocabulary
+        given = {name.key: name for name in vocabulary.given_names}
         return [
             Line(
-                called.name if called.key == name.key else name.name,
+                given.get(name.key, name).name,
                 self.scope.tag_url(name.key),
                 listing.uses.get(name.key, Uses()),
                 decided(name.key, layers.system_words, own),
             )
             for name in listing.names
-            for called in [vocabulary.called(name)]
         ]
 
     @property
