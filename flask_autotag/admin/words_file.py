@@ -87,6 +87,8 @@ def _text() -> str:
             raise Refused("file", CheckError("must be chosen first"))
         return text
     data = file.stream.read(_MOST_BYTES + 1)
+    if not data.strip():
+        raise Refused("file", CheckError("must have something in it"))
     if len(data) > _MOST_BYTES:
         raise Refused(
             "file",
