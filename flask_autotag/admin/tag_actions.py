@@ -115,25 +115,24 @@ def _explain_move(page: TagPage, name: TagName, other: TagName) -> None:
     """Say on how many images both are, before one becomes the other."""
     if page.scope.is_system or name.key == other.key:
         return
-    of_one, of_other = page.count(name), page.count(other)
-    sentence = (
+    of_one, of_other = page.count(name).applied, page.count(other).applied
+    about = {
+        "name": name.name,
+        "other": other.name,
+        "images": f"{of_one:,}",
+        "others": f"{of_other:,}",
+    }
+    page.explanations.append(
         gettext(
-            "A merge: %(name)s is on %(images)s images, and %(other)s on %(others)s."
-            " There will be %(other)s only.",
-            name=name.name,
-            other=other.name,
-            images=f"{of_one.applied:,}",
-            others=f"{of_other.applied:,}",
+            "This is a merge: there will be %(other)s only. Images with %(name)s:"
+            " %(images)s; with %(other)s: %(others)s.",
+            **about,
         )
-        if of_one.applied and of_other.applied
+        if of_one and of_other
         else gettext(
-            "%(name)s is on %(images)s images, which get %(other)s instead.",
-            name=name.name,
-            other=other.name,
-            images=f"{of_one.applied:,}",
+            "%(name)s becomes %(other)s. Images with %(name)s: %(images)s.", **about
         )
     )
-    page.explanations.append(sentence)
 
 
 #: By the value of the button.

@@ -179,7 +179,7 @@ class TestRename:
     def test_what_would_change(self, filled: Office, mia: Visitor) -> None:
         page = ask(mia, "rename", name="Hound")
         assert figures(page) == [3, 3, 3, 3]
-        assert "dog is on 3 images, which get Hound instead." in page.html
+        assert "dog becomes Hound. Images with dog: 3." in page.html
         assert page.fields["name"] == "Hound"
         assert words(filled) == {}
         assert filled.host.jobs() == []
@@ -221,8 +221,9 @@ class TestMerge:
 
     def test_it_says_what_it_is(self, filled: Office, mia: Visitor) -> None:
         page = ask(mia, "merge", into="animal")
-        assert page.text(".at-section p:not([class])") == (
-            "A merge: dog is on 3 images, and animal on 1. There will be animal only."
+        assert page.text(".at-result p") == (
+            "This is a merge: there will be animal only. Images with dog: 3; with"
+            " animal: 1."
         )
         assert figures(page) == [2, 2, 3, 3]
 

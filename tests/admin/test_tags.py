@@ -217,7 +217,7 @@ class TestFile:
         mia = any_office.visitor("mia")
         page = self.send(mia, "word,becomes,blocked\nDog,Hound,\nUnicorn,,\ncat,,\n")
         assert page.text("h3") == "Words that would change: 2"
-        assert page.texts(".at-plain li") == [
+        assert page.texts(".at-changed li") == [
             "Dog becomes Hound",
             "Unicorn nothing is decided any more",
         ]
@@ -243,7 +243,7 @@ class TestFile:
         lines = "".join(f"word {number},yes\n" for number in range(30))
         page = self.send(mia, f"word,listed\n{lines}")
         assert page.text("h3") == "Words that would change: 30"
-        assert page.texts(".at-plain li")[19:] == ["word 19 listed", "and 10 more"]
+        assert page.texts(".at-changed li")[19:] == ["word 19 listed", "and 10 more"]
         mia.send(TAGS, page, save="import")
         assert len(words(office)) == 30
 
@@ -291,7 +291,7 @@ class TestFile:
 
     def test_what_is_hostile_is_text(self, office: Office, mia: Visitor) -> None:
         page = self.send(mia, 'word,becomes\n"<script>","""><script>"\n')
-        assert page.texts(".at-plain strong") == ["<script>"]
+        assert page.texts(".at-changed strong") == ["<script>"]
         assert "<script>" not in page.html
 
 
