@@ -59,25 +59,28 @@ def rule_layers(key: str, system: Words, own: Words | None) -> Layers:
 
 def decided(key: str, system: Words, own: Words | None) -> list[str]:
     """Tell what was decided about a word, and whether for the system or here."""
-    by_system = _in_words(key, system)
+    by_system = in_words(key, system)
     if own is None:
-        return [by_system] if by_system else []
-    here = _in_words(key, own)
+        return (
+            [gettext("Decided: %(decided)s.", decided=by_system)] if by_system else []
+        )
+    here = in_words(key, own)
     told = [gettext("Here: %(decided)s.", decided=here)] if here else []
     if by_system:
         told.append(gettext("System: %(decided)s.", decided=by_system))
     return told
 
 
+def in_words(key: str, words: Words) -> str:
+    """Write what was decided about a word, with commas; nothing if nothing was."""
+    word = words.get(key)
+    return "" if word is None else ", ".join(filter(None, _parts(key, word)))
+
+
 def _rules(key: str, words: Mapping[str, Word]) -> Layer:
     word = words.get(key, Word())
     values = {("", field.name): getattr(word, field.name) for field in RULES.fields}
     return {path: value for path, value in values.items() if value is not None}
-
-
-def _in_words(key: str, words: Words) -> str:
-    word = words.get(key)
-    return "" if word is None else ", ".join(filter(None, _parts(key, word)))
 
 
 def _parts(key: str, word: Word) -> list[str]:

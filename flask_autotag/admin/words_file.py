@@ -15,7 +15,7 @@ from ..vocabulary import TagName, Word
 from ..words import Changes, read_csv, read_words, with_changes, write_csv
 from .access import current_state
 from .scope import Scope
-from .word_display import decided
+from .word_display import in_words
 from .word_page import Refused, WordPage
 
 #: Bytes of a file: some 20,000 words. It goes to and fro in a form, which may have
@@ -72,7 +72,7 @@ def read_import(page: WordPage) -> Import:
     before = page.state.database.transact(work)
     after = with_changes(before, changes)
     changed = {
-        name: " ".join(decided(name.key, after, None))
+        name: in_words(name.key, after)
         for name in changes
         if before.get(name.key, Word()) != after.get(name.key, Word())
     }

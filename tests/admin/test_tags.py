@@ -154,7 +154,10 @@ class TestList:
         assert asked() == few
 
     def test_of_the_system(self, filled: Office, ada: Visitor) -> None:
-        assert listed(ada.get(SYSTEM_TAGS)) == ["cat listed", "puma becomes cat"]
+        assert listed(ada.get(SYSTEM_TAGS)) == [
+            "cat Decided: listed.",
+            "puma Decided: becomes cat.",
+        ]
         assert names(ada.get(f"{SYSTEM_TAGS}?q=pu")) == ["puma"]
 
 

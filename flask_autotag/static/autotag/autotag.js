@@ -141,7 +141,10 @@ function replace(form, root, button) {
 }
 
 function start(root) {
-  for (const field of root.querySelectorAll("[data-fraction]")) field.after(makeSlider(root, field));
+  for (const field of root.querySelectorAll("[data-fraction]")) {
+    // Without a number there is no place to drag it from.
+    if (number(field) !== null) field.after(makeSlider(root, field));
+  }
   addThresholds(root);
   root.addEventListener("input", (event) => {
     if (event.target.matches("[data-fraction]")) judge(root);
