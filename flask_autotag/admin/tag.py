@@ -109,7 +109,7 @@ class TagPage(WordPage):
     def _decision(self) -> Word:
         return self.facts.here.get(self.key, Word())
 
-    @property
+    @cached_property
     def pictures(self) -> Sequence[tuple[str, str]]:
         """Names and addresses of pictures that have it, if the host shows any."""
         find = self.state.hooks.image_url
@@ -190,15 +190,21 @@ def tag_page(scope: Scope) -> ResponseReturnValue:
         told = {"saved": "1"} if "saved" in request.args else {}
         return redirect(scope.tag_url(called.key, was=page.facts.name.name, **told))
     page.told()
-    if "was" in request.args:
-        page.notices.append(
-            gettext(
-                "%(old)s is called %(new)s now.",
-                old=request.args["was"][:100],
-                new=page.name.name,
-            )
-        )
+    _tell_of_old_name(page, request.args.get("was", ""))
     return page.render()
+
+
+def _tell_of_old_name(page: TagPage, text: str) -> None:
+    """Say that the tag was asked for under another name, if that is true."""
+    try:
+        old = tag_name(text)
+    except ValueError:
+        return
+    called = page.facts.vocabulary.called(old)
+    if called.key == page.key != old.key:
+        page.notices.append(
+            gettext("%(old)s is called %(new)s now.", old=old.name, new=page.name.name)
+        )
 
 
 def _show_reset(page: TagPage) -> ResponseReturnValue:

@@ -12,7 +12,7 @@ from flask import render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from ..catalogue import PAGE, Listing, Order, Shown, Uses, list_words
+from ..catalogue import PAGE, Listing, Order, Filter, Uses, list_words
 from ..checks import CheckError
 from ..settings.resolution import Layers
 from ..vocabulary import tag_name
@@ -54,7 +54,7 @@ class Query:
     """
 
     text: str
-    shown: Shown
+    shown: Filter
     order: Order
     page: int
 
@@ -70,7 +70,7 @@ class Query:
         """Give the parameters of another page's address."""
         asked = {
             "q": self.text,
-            "show": "" if self.shown is Shown.ALL else self.shown.value,
+            "show": "" if self.shown is Filter.ALL else self.shown.value,
             "sort": "" if self.order is Order.NAME else self.order.value,
             "page": "" if page == 1 else str(page),
         }
@@ -120,7 +120,7 @@ class TagsPage(WordPage):
 
         return self.state.database.transact(work)
 
-    @property
+    @cached_property
     def lines(self) -> Sequence[Line]:
         """The words of this page."""
         layers, listing = self._read
@@ -199,7 +199,7 @@ def _read_query() -> Query:
     is_number = page.isascii() and page.isdigit() and len(page) <= _DIGITS
     return Query(
         asked.get("q", "")[:_SEARCH],
-        _one_of(Shown, asked.get("show", "")),
+        _one_of(Filter, asked.get("show", "")),
         _one_of(Order, asked.get("sort", "")),
         max(1, int(page)) if is_number else 1,
     )

@@ -94,8 +94,11 @@ class WordPage(FormPage):
         try:
             return tag_name(text)
         except ValueError:
-            message = "must be a name of 1 to %(most)s characters, not %(value)s"
-            error = CheckError(message, most=NAME_LENGTH, value=shown(text))
+            error = CheckError(
+                "must be a name of 1 to %(most)s characters, not %(value)s",
+                most=NAME_LENGTH,
+                value=shown(text),
+            )
             raise Refused(name, error) from None
 
     def told(self) -> None:

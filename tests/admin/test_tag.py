@@ -160,6 +160,9 @@ class TestRename:
         save(mia, "rename", name="Hound")
         page = mia.get(url("Dog"))
         assert (page.status, page.location) == (302, f"{url('hound')}&was=dog")
+        for claimed in ("hound", "whale", "", "x" * 101):
+            page = mia.get(f"{url('hound')}&was={claimed}")
+            assert page.texts(".at-notice") == []
 
     def test_only_the_spelling(self, filled: Office, mia: Visitor) -> None:
         page = save(mia, "rename", name="DOG")
