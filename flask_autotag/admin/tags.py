@@ -12,7 +12,7 @@ from flask import render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from ..catalogue import PAGE, Listing, Order, Filter, Uses, list_words
+from ..catalogue import PAGE, Filter, Listing, Order, Uses, list_words
 from ..checks import CheckError
 from ..settings.resolution import Layers
 from ..vocabulary import tag_name
