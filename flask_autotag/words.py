@@ -26,11 +26,17 @@ from .vocabulary import (
     tag_name,
 )
 
+#: Of each word the fields of :class:`.vocabulary.Word` that change.
+Changes = Mapping[TagName, Mapping[str, Any]]
+
 #: The columns of a CSV file.
 COLUMNS = ("word", "becomes", "blocked", "listed", "threshold")
 _DECIDED = ("becomes", "blocked", "listed", "threshold", "dropped_at")
 #: How a CSV file writes what is decided, and reads it too.
 _YES, _NO = "yes", "no"
+#: With what a spreadsheet begins a formula. A blank before makes it a text, and is
+#: dropped when the file is read.
+_FORMULA = ("=", "+", "-", "@")
 
 
 def read_words(
@@ -94,17 +100,14 @@ def save_words(
     session.execute(
         delete(table).where(table.c.instance == instance, table.c.key.in_(emptied))
     )
-    ring = find_ring(read_words(session, models, [instance])[instance])
-    if ring is not None:
-        chain = " becomes ".join([*ring, ring[0]])
-        raise VocabularyError(f"These words would become each other: {chain}.")
+    _refuse_ring(read_words(session, models, [instance])[instance])
 
 
 def change_words(
     session: Session,
     models: Models,
     instance: str,
-    changes: Mapping[TagName, Mapping[str, Any]],
+    changes: Changes,
     who: str | None,
 ) -> None:
     """Change some of what was decided about words; the rest of it stays.
@@ -113,11 +116,33 @@ def change_words(
     :raises VocabularyError: as :func:`save_words` does.
     """
     stored = read_words(session, models, [instance])[instance]
-    words = {
+    save_words(session, models, instance, _changed(stored, changes), who)
+
+
+def with_changes(stored: Mapping[str, Word], changes: Changes) -> dict[str, Word]:
+    """Find what would be decided after :func:`change_words`, and store nothing.
+
+    :param stored: what is decided, by key.
+    :raises VocabularyError: as :func:`save_words` does.
+    """
+    changed = {name.key: word for name, word in _changed(stored, changes).items()}
+    words = {**stored, **changed}
+    _refuse_ring(words)
+    return {key: word for key, word in words.items() if not word.is_empty}
+
+
+def _changed(stored: Mapping[str, Word], changes: Changes) -> dict[TagName, Word]:
+    return {
         name: replace(stored.get(name.key, Word()), **fields)
         for name, fields in changes.items()
     }
-    save_words(session, models, instance, words, who)
+
+
+def _refuse_ring(words: Mapping[str, Word]) -> None:
+    ring = find_ring(words)
+    if ring is not None:
+        chain = " becomes ".join([*ring, ring[0]])
+        raise VocabularyError(f"These words would become each other: {chain}.")
 
 
 def name_tags(
@@ -180,7 +205,8 @@ def read_csv(lines: Iterable[str]) -> dict[TagName, dict[str, Any]]:
 def _written(cell: object) -> str:
     if isinstance(cell, bool):
         return _YES if cell else _NO
-    return "" if cell is None else str(cell)
+    text = "" if cell is None else str(cell)
+    return f" {text}" if text.startswith(_FORMULA) else text
 
 
 def _check_columns(names: Iterable[str]) -> None:

@@ -23,6 +23,7 @@ from babel.messages.pofile import read_po, write_po
 import flask_autotag
 from flask_autotag.admin.display import ORIGINS
 from flask_autotag.admin.text import DOMAIN
+from flask_autotag.admin.word_display import RULES
 from flask_autotag.explain import REASONS
 from flask_autotag.providers.registry import BUNDLED
 from flask_autotag.settings.fields import GENERAL
@@ -43,7 +44,7 @@ def collect() -> Catalog:
         PACKAGE, METHODS + TEMPLATES, keywords=KEYWORDS
     ):
         catalog.add(message, locations=[(path, 0)])
-    for section in (GENERAL, *(provider.section for provider in BUNDLED)):
+    for section in (GENERAL, RULES, *(provider.section for provider in BUNDLED)):
         texts = [section.title]
         for field in section.fields:
             texts += [field.label, field.help]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -20,56 +20,38 @@ from ..reapply import Preview, preview
 from ..settings.edit import Proposal, propose, save
 from ..settings.fields import Path
 from ..settings.resolution import Layers, Settings
-from ..settings.stored import SettingChange, StoredSettings
-from ..state import State
+from ..settings.stored import SettingChange
 from .access import CHANGE, TRY, VIEW, admit, current_state
 from .connection import ConnectionTest, find, try_connection
 from .display import SectionView, Shown, translated
 from .form import (
     Sent,
-    TokenForm,
     can_be_trusted,
     command,
     read_form,
     token_form,
     uploaded_image,
 )
+from .page import PREVIEWED, FormPage
+from .proposals import Offer, offers
 from .scope import Scope
 from .text import gettext
 from .trial import RecentImage, Trial, recent_images, try_bytes, try_recent
 from .usage import usage_sentence
 
-#: Images that a preview looks at: as many as there is patience for, in a request.
-_PREVIEWED = 20_000
-
 
 @dataclass
-class Page:
+class Page(FormPage):
     """One page of settings, while it is made.
 
-    :param scope: whose settings.
     :param sent: the form, if one was sent.
     """
 
-    scope: Scope
-    token: TokenForm
     sent: Sent | None = None
     errors: dict[Path, CheckError] = field(default_factory=dict)
-    alerts: list[str] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
     preview: Preview | None = None
     trial: Trial | None = None
     connection: ConnectionTest | None = None
-
-    @cached_property
-    def state(self) -> State:
-        """What the extension keeps."""
-        return current_state()
-
-    @cached_property
-    def stored(self) -> StoredSettings:
-        """The stored settings."""
-        return self.state.stored_settings()
 
     @cached_property
     def _read(self) -> tuple[Layers, int, list[SettingChange]]:
@@ -142,21 +124,15 @@ class Page:
         """Images to try."""
         return recent_images(self.state, self.scope.instance) if self.may_try else []
 
-    @cached_property
-    def may_change(self) -> bool:
-        """Whether to offer to save."""
-        return can_be_trusted() and self.scope.may(CHANGE)
+    @property
+    def offers(self) -> Sequence[Offer]:
+        """What people's rejections teach."""
+        return offers(self.state, self.scope)
 
     @cached_property
     def may_try(self) -> bool:
         """Whether to offer to try an image."""
         return can_be_trusted() and self.scope.may(TRY)
-
-    @property
-    def hidden_fields(self) -> Mapping[str, str]:
-        """What the host adds to every form."""
-        make = self.state.hooks.hidden_fields
-        return make() if make else {}
 
     def refuse(self, errors: Mapping[Path, Any]) -> None:
         """Show errors at their fields, and say at the top that there are some."""
@@ -186,13 +162,7 @@ def base_context() -> dict[str, Any]:
 def settings_page(scope: Scope) -> ResponseReturnValue:
     """Answer a request for the settings of a scope."""
     page = Page(scope, token_form())
-    if not can_be_trusted():
-        page.alerts.append(
-            gettext(
-                "Nothing can be changed here: the application has no SECRET_KEY, with"
-                " which forms are protected."
-            )
-        )
+    page.warn_without_key()
     if request.method == "GET":
         if "saved" in request.args:
             page.notices.append(_saved_sentence())
@@ -230,7 +200,7 @@ def _save(page: Page, sent: Sent) -> ResponseReturnValue:
             page.scope.instance,
             sent.typed,
             model_dir=page.state.config.model_dir,
-            who=_user(page.state),
+            who=page.user,
             version=sent.version,
             also=lambda session: jobs.extend(
                 enqueue_for(session, page.state, page.scope.instance)
@@ -258,7 +228,7 @@ def _preview(page: Page, sent: Sent) -> ResponseReturnValue:
 
     def work(session: Session) -> Preview:
         new = _proposed(page, session)
-        return preview(session, page.state.database.models, new, _PREVIEWED)
+        return preview(session, page.state.database.models, new, PREVIEWED)
 
     page.preview = page.state.database.transact(work)
     return page.render()
@@ -329,11 +299,6 @@ _COMMANDS = {
     "test": (_test, CHANGE),
     "resume": (_resume, CHANGE),
 }
-
-
-def _user(state: State) -> str | None:
-    namer = state.hooks.user_namer
-    return namer() if namer else None
 
 
 def _saved_sentence() -> str:

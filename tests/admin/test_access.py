@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from flask_autotag import AutoTag
 
@@ -23,6 +24,15 @@ PAGES: dict[str, tuple[int, int, int, int]] = {
     "/autotag/system/history": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN),
     SHOP_URL: (SIGN_IN, FORBIDDEN, OPEN, OPEN),
     "/autotag/history/shop": (SIGN_IN, FORBIDDEN, OPEN, OPEN),
+    "/autotag/tags/shop": (SIGN_IN, FORBIDDEN, OPEN, OPEN),
+    "/autotag/tag/shop?key=dog": (SIGN_IN, FORBIDDEN, OPEN, OPEN),
+    "/autotag/words/shop": (SIGN_IN, FORBIDDEN, OPEN, OPEN),
+    "/autotag/system/tags": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN),
+    "/autotag/system/tag?key=dog": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN),
+    "/autotag/system/words": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN),
+    "/autotag/tags/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, 404),
+    "/autotag/tag/nowhere?key=dog": (SIGN_IN, FORBIDDEN, FORBIDDEN, 404),
+    "/autotag/words/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, 404),
     "/autotag/instances/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, 404),
     "/autotag/history/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, 404),
 }
@@ -37,7 +47,7 @@ def test_no_endpoint_is_forgotten(office: Office) -> None:
         if rule.endpoint.startswith("autotag")
     }
     adapter = office.host.app.url_map.bind("localhost")
-    assert rules == {adapter.match(path)[0] for path in PAGES}
+    assert rules == {adapter.match(path.partition("?")[0])[0] for path in PAGES}
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -70,6 +80,29 @@ def test_a_command(
         return
     assert page.status == expected
     assert office.desk.changes() == office.desk.changes("shop") == []
+
+
+WORD_PAGES = {
+    "/autotag/tags/shop": {"save": "add", "word": "dog", "decision": "blocked"},
+    "/autotag/tag/shop?key=dog": {"save": "rules", "setting.blocked": "on"},
+    "/autotag/system/tags": {"save": "add", "word": "dog", "decision": "blocked"},
+    "/autotag/system/tag?key=dog": {"save": "rules", "setting.blocked": "on"},
+}
+
+
+@pytest.mark.parametrize("path", WORD_PAGES)
+@pytest.mark.parametrize("place", range(4))
+def test_a_decision_about_a_word(
+    office: Office, ada: Visitor, path: str, place: int
+) -> None:
+    form = ada.get(path)
+    page = office.visitor(VISITORS[place]).send(path, form, **WORD_PAGES[path])
+    expected = PAGES[path][place]
+    assert page.status == (303 if expected == OPEN else expected)
+    with office.host.app.app_context():
+        table = office.host.models.word.__table__
+        rows = office.host.db.session.execute(select(table)).all()
+    assert len(rows) == (expected == OPEN)
 
 
 def test_without_an_authorizer_everything_is_closed(host: Host) -> None:
@@ -146,6 +179,8 @@ def test_a_name_with_a_slash(host: Host) -> None:
     client = host.app.test_client()
     assert client.get("/autotag/instances/a/b%20c").status_code == 200
     assert client.get("/autotag/history/a/b%20c").status_code == 200
+    for page in ("tags/a/b%20c", "tag/a/b%20c?key=x", "words/a/b%20c"):
+        assert client.get(f"/autotag/{page}").status_code == 200
     assert "/autotag/instances/a/b%20c" in client.get("/autotag/").text
 
 

@@ -402,7 +402,7 @@ class TestPreview:
     def test_of_very_many_is_of_the_first(
         self, mia: Visitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(editing, "_PREVIEWED", 1)
+        monkeypatch.setattr(editing, "PREVIEWED", 1)
         monkeypatch.setattr("flask_autotag.reapply.CHUNK", 1)
         page = mia.send(SHOP_URL, command="preview", **{THRESHOLD: "0.3"})
         assert "Only the first 1 images were looked at." in page.text(".at-result")
@@ -432,14 +432,28 @@ class TestPreview:
 
 def test_pages_are_not_kept_by_caches(office: Office) -> None:
     client = office.host.app.test_client()
-    for path in ("/autotag/", SYSTEM_URL, NEWS_URL, "/autotag/history/news"):
+    for path in (
+        "/autotag/",
+        SYSTEM_URL,
+        NEWS_URL,
+        "/autotag/history/news",
+        "/autotag/tags/news",
+        "/autotag/tag/news?key=dog",
+    ):
         response = client.get(path, headers={"X-User": "ada"})
         assert response.headers["Cache-Control"] == "no-store"
 
 
 def test_nothing_inline(ada: Visitor) -> None:
     """A strict Content-Security-Policy passes."""
-    for path in ("/autotag/", SYSTEM_URL, SHOP_URL, "/autotag/system/history"):
+    for path in (
+        "/autotag/",
+        SYSTEM_URL,
+        SHOP_URL,
+        "/autotag/system/history",
+        "/autotag/tags/shop",
+        "/autotag/tag/shop?key=dog",
+    ):
         page = ada.get(path)
         assert not page.soup.select("style, [style], script:not([src])")
         assert not re.search(r"\son[a-z]+=", page.html)

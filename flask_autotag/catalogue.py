@@ -1,0 +1,250 @@
+"""The words of an instance as administrators ask for them: a page of them, or one."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Subquery, exists, func, select, union
+from sqlalchemy.orm import Session
+
+from .assets import SYSTEM, AssetRef
+from .decisions import PERSON
+from .models import Models
+from .verdicts import APPLIED, REJECTED, SUGGESTED
+from .vocabulary import TagName
+
+#: Words that one page lists.
+PAGE = 50
+
+
+class Filter(StrEnum):
+    """Which words are listed."""
+
+    ALL = "all"
+    #: On which something was decided.
+    DECIDED = "decided"
+    #: That no image has.
+    UNUSED = "unused"
+
+
+class Order(StrEnum):
+    """How words are sorted."""
+
+    NAME = "name"
+    #: Most used first.
+    USE = "use"
+
+
+@dataclass(frozen=True)
+class Uses:
+    """On how many images a tag is.
+
+    :param decisions: how many of the applied and rejected ones people decided.
+    """
+
+    applied: int = 0
+    suggested: int = 0
+    rejected: int = 0
+    decisions: int = 0
+
+
+@dataclass(frozen=True)
+class Made:
+    """Who decided something about a word for an instance or the system, and when.
+
+    :param who: the user, if the host said so.
+    :param at: in UTC.
+    """
+
+    name: str
+    who: str | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One page of words.
+
+    :param names: in the order in which they were asked for.
+    :param uses: of those that are tags, by key.
+    :param total: how many there are on all pages.
+    """
+
+    names: Sequence[TagName] = ()
+    uses: Mapping[str, Uses] = field(default_factory=dict)
+    total: int = 0
+
+
+def list_words(
+    session: Session,
+    models: Models,
+    instance: str,
+    *,
+    search: str = "",
+    shown: Filter = Filter.ALL,
+    order: Order = Order.NAME,
+    page: int = 1,
+) -> Listing:
+    """List the tags of an instance, and the words on which something was decided.
+
+    Sorted by name, only the images of the words that are listed are counted.
+
+    :param instance: or :data:`.SYSTEM`, which has words and no tags.
+    :param search: a part of the key; ``""`` for any.
+    :param page: from 1.
+    """
+    words = _keys(models, instance, decided=shown is Filter.DECIDED)
+    found = select(words.c.key)
+    if search:
+        found = found.where(words.c.key.contains(search, autoescape=True))
+    if shown is Filter.UNUSED:
+        found = found.where(~_is_used(models, instance, words.c.key))
+    total = session.scalar(select(func.count()).select_from(found.subquery())) or 0
+    if order is Order.USE:
+        found = _by_use(models, instance, words, found)
+    found = found.order_by(words.c.key).limit(PAGE).offset((page - 1) * PAGE)
+    keys = list(session.scalars(found))
+    names = read_names(session, models, instance, keys)
+    return Listing(
+        [names[key] for key in keys if key in names],
+        count_uses(session, models, instance, keys),
+        total,
+    )
+
+
+def read_names(
+    session: Session, models: Models, instance: str, keys: Collection[str]
+) -> dict[str, TagName]:
+    """Find how words are written: as their tag is, or as they were decided on."""
+    word, tag = models.word, models.tag
+    written = dict(_names(session, word, SYSTEM, keys))
+    if instance != SYSTEM:
+        written |= _names(session, word, instance, keys)
+        written |= _names(session, tag, instance, keys)
+    return {key: TagName(key, name) for key, name in written.items()}
+
+
+def count_uses(
+    session: Session, models: Models, instance: str, keys: Collection[str]
+) -> dict[str, Uses]:
+    """Count the images of tags, by key. What people decided is not told apart."""
+    tag, assigned = models.tag, models.assignment
+    rows = session.execute(
+        select(tag.key, assigned.state, func.count())
+        .join_from(tag, assigned, assigned.tag_id == tag.id)
+        .where(tag.instance == instance, tag.key.in_(keys))
+        .group_by(tag.key, assigned.state)
+    )
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for key, state, images in rows:
+        found[key][state] = images
+    return {key: Uses(**states) for key, states in found.items()}
+
+
+def count_one(session: Session, models: Models, instance: str, key: str) -> Uses:
+    """Count the images of one tag, and what people decided of it."""
+    tag, assigned = models.tag, models.assignment
+    rows = session.execute(
+        select(assigned.state, assigned.source, func.count())
+        .join_from(tag, assigned, assigned.tag_id == tag.id)
+        .where(tag.instance == instance, tag.key == key)
+        .group_by(assigned.state, assigned.source)
+    )
+    states, decisions = Counter[str](), 0
+    for state, source, images in rows:
+        states[state] += images
+        decisions += images if source == PERSON else 0
+    return Uses(states[APPLIED], states[SUGGESTED], states[REJECTED], decisions)
+
+
+def latest_images(
+    session: Session, models: Models, instance: str, key: str, most: int
+) -> list[AssetRef]:
+    """Find some images that have a tag, the latest ones."""
+    host, tag, assigned = models.asset, models.tag, models.assignment
+    rows = session.execute(
+        select(host.asset_type, host.asset_id)
+        .join_from(tag, assigned, assigned.tag_id == tag.id)
+        .join(host, host.id == assigned.asset_id)
+        .where(tag.instance == instance, tag.key == key, assigned.state == APPLIED)
+        .order_by(assigned.asset_id.desc())
+        .limit(most)
+    )
+    return [AssetRef(*row) for row in rows]
+
+
+def read_made(
+    session: Session, models: Models, instance: str, keys: Collection[str]
+) -> dict[tuple[str, str], Made]:
+    """Find who decided about words, by instance (or :data:`.SYSTEM`) and key."""
+    word = models.word
+    rows = session.execute(
+        select(
+            word.instance, word.key, word.name, word.changed_by, word.changed_at
+        ).where(word.instance.in_({instance, SYSTEM}), word.key.in_(keys))
+    )
+    return {
+        (row.instance, row.key): Made(
+            row.name, row.changed_by, row.changed_at.replace(tzinfo=UTC)
+        )
+        for row in rows
+    }
+
+
+def tag_names(session: Session, models: Models, instance: str, most: int) -> list[str]:
+    """List the names of tags, or of the system's words, to choose from."""
+    table: Any = models.word if instance == SYSTEM else models.tag
+    names = select(table.name).where(table.instance == instance).order_by(table.key)
+    return list(session.scalars(names.limit(most)))
+
+
+def _keys(models: Models, instance: str, *, decided: bool) -> Subquery:
+    """Select each key once."""
+    word, tag = models.word, models.tag
+    words = select(word.key).where(word.instance.in_({SYSTEM, instance}))
+    if decided or instance == SYSTEM:
+        return words.distinct().subquery()
+    return union(words, select(tag.key).where(tag.instance == instance)).subquery()
+
+
+def _is_used(models: Models, instance: str, key: ColumnElement[str]) -> Any:
+    tag, assigned = models.tag, models.assignment
+    return exists().where(
+        tag.instance == instance,
+        tag.key == key,
+        assigned.tag_id == tag.id,
+        assigned.state == APPLIED,
+    )
+
+
+def _by_use(
+    models: Models, instance: str, words: Subquery, found: Select[Any]
+) -> Select[Any]:
+    tag, assigned = models.tag, models.assignment
+    count = func.count().label("images")
+    used = (
+        select(tag.key, count)
+        .join_from(tag, assigned, assigned.tag_id == tag.id)
+        .where(tag.instance == instance, assigned.state == APPLIED)
+        .group_by(tag.key)
+        .subquery()
+    )
+    return found.outerjoin(used, used.c.key == words.c.key).order_by(
+        func.coalesce(used.c.images, 0).desc()
+    )
+
+
+def _names(
+    session: Session, table: Any, instance: str, keys: Collection[str]
+) -> dict[str, str]:
+    rows = session.execute(
+        select(table.key, table.name).where(
+            table.instance == instance, table.key.in_(keys)
+        )
+    )
+    return {row.key: row.name for row in rows}
