@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .models import (
         AssetMixin,
         AssignmentMixin,
+        InquiryMixin,
         JobMixin,
         Models,
         PredictionMixin,
@@ -79,6 +80,7 @@ __all__ = [
     "ImageError",
     "ImageMissing",
     "ImageTooLarge",
+    "InquiryMixin",
     "JobMixin",
     "LoaderError",
     "ModelError",

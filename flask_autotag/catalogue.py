@@ -22,7 +22,7 @@ from .vocabulary import TagName
 PAGE = 50
 
 
-class Shown(StrEnum):
+class Filter(StrEnum):
     """Which words are listed."""
 
     ALL = "all"
@@ -86,7 +86,7 @@ def list_words(
     instance: str,
     *,
     search: str = "",
-    shown: Shown = Shown.ALL,
+    shown: Filter = Filter.ALL,
     order: Order = Order.NAME,
     page: int = 1,
 ) -> Listing:
@@ -98,11 +98,11 @@ def list_words(
     :param search: a part of the key; ``""`` for any.
     :param page: from 1.
     """
-    words = _keys(models, instance, decided=shown is Shown.DECIDED)
+    words = _keys(models, instance, decided=shown is Filter.DECIDED)
     found = select(words.c.key)
     if search:
         found = found.where(words.c.key.contains(search, autoescape=True))
-    if shown is Shown.UNUSED:
+    if shown is Filter.UNUSED:
         found = found.where(~_is_used(models, instance, words.c.key))
     total = session.scalar(select(func.count()).select_from(found.subquery())) or 0
     if order is Order.USE:
@@ -111,7 +111,9 @@ def list_words(
     keys = list(session.scalars(found))
     names = read_names(session, models, instance, keys)
     return Listing(
-        [names[key] for key in keys], count_uses(session, models, instance, keys), total
+        [names[key] for key in keys if key in names],
+        count_uses(session, models, instance, keys),
+        total,
     )
 
 
@@ -124,7 +126,7 @@ def read_names(
     if instance != SYSTEM:
         written |= _names(session, word, instance, keys)
         written |= _names(session, tag, instance, keys)
-    return {key: TagName(key, written.get(key, key)) for key in keys}
+    return {key: TagName(key, name) for key, name in written.items()}
 
 
 def count_uses(

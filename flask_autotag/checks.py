@@ -131,6 +131,29 @@ def optional_text(value: Any) -> str | None:
     return None if value is None else text(value)
 
 
+def price(value: Any) -> str | None:
+    """Accept a price such as ``$1.50``, ``1.50 €`` or ``EUR 1.50``, or ``None``.
+
+    :return: as it was written.
+    """
+    # Here and not above: it brings the module of decimals along, which takes its time.
+    from . import costs
+
+    if value is None:
+        return None
+    written = str(value).strip()
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        costs.parse(written)
+    except ValueError:
+        raise CheckError(
+            "must be a price such as 1.50, $1.50, 1.50 € or EUR 1.50, not %(value)s",
+            value=shown(value),
+        ) from None
+    return written
+
+
 def secret_keys(value: Any) -> tuple[str, ...] | None:
     """Accept secrets to encrypt with, newest first, or ``None``.
 

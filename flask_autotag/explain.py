@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from .assets import AssetRef
 from .decisions import PERSON, read_decisions
 from .models import Models
-from .reapply import read_predictions
 from .settings.resolution import Settings
+from .store import read_predictions
 from .verdicts import Outcome, Verdict, judge
 
 #: What to say of a label, in English.

@@ -31,6 +31,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from sqlalchemy.schema import SchemaItem
 
@@ -55,6 +56,10 @@ TABLE_OPTIONS = {
     for dialect in ("mysql", "mariadb")
     for option, value in _MYSQL.items()
 }
+
+#: MySQL and MariaDB keep whole seconds only, unless told otherwise; what people decided
+#: before and after a word was dropped may be less than that apart.
+Moment = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
 
 #: SQLite counts up only what is called INTEGER.
 BigKey = BigInteger().with_variant(Integer(), "sqlite")
@@ -91,7 +96,7 @@ class AssetMixin(TableMixin):
     asset_type: Mapped[str] = mapped_column(String(TYPE_LENGTH))
     asset_id: Mapped[str] = mapped_column(String(ID_LENGTH))
     sha256: Mapped[str | None] = mapped_column(String(64))
-    tagged_at: Mapped[datetime | None] = mapped_column(DateTime)
+    tagged_at: Mapped[datetime | None] = mapped_column(Moment)
 
     @classmethod
     def table_items(cls) -> tuple[SchemaItem, ...]:
@@ -140,9 +145,9 @@ class WordMixin(TableMixin):
     blocked: Mapped[bool | None] = mapped_column(Boolean)
     listed: Mapped[bool | None] = mapped_column(Boolean)
     threshold: Mapped[float | None] = mapped_column(Double)
-    dropped_at: Mapped[datetime | None] = mapped_column(DateTime)
+    dropped_at: Mapped[datetime | None] = mapped_column(Moment)
     changed_by: Mapped[str | None] = mapped_column(String(USER_LENGTH))
-    changed_at: Mapped[datetime] = mapped_column(DateTime)
+    changed_at: Mapped[datetime] = mapped_column(Moment)
 
 
 class AssignmentMixin(TableMixin):
@@ -164,7 +169,7 @@ class AssignmentMixin(TableMixin):
     model: Mapped[str | None] = mapped_column(String(MODEL_LENGTH))
     confidence: Mapped[float | None] = mapped_column(Double)
     decided_by: Mapped[str | None] = mapped_column(String(USER_LENGTH))
-    created_at: Mapped[datetime] = mapped_column(DateTime)
+    created_at: Mapped[datetime] = mapped_column(Moment)
 
     @classmethod
     def table_items(cls) -> tuple[SchemaItem, ...]:
@@ -192,7 +197,7 @@ class PredictionMixin(TableMixin):
     provider: Mapped[str] = mapped_column(String(PROVIDER_LENGTH), primary_key=True)
     model: Mapped[str] = mapped_column(String(MODEL_LENGTH))
     labels: Mapped[list[Any]] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(DateTime)
+    created_at: Mapped[datetime] = mapped_column(Moment)
 
 
 class JobMixin(TableMixin):
@@ -289,7 +294,7 @@ class SettingChangeMixin(TableMixin):
     old: Mapped[str | None] = mapped_column(Text)
     new: Mapped[str | None] = mapped_column(Text)
     changed_by: Mapped[str | None] = mapped_column(String(USER_LENGTH))
-    changed_at: Mapped[datetime] = mapped_column(DateTime)
+    changed_at: Mapped[datetime] = mapped_column(Moment)
 
     @classmethod
     def table_items(cls) -> tuple[SchemaItem, ...]:
@@ -310,7 +315,7 @@ class ProviderStateMixin(TableMixin):
     instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH), primary_key=True)
     provider: Mapped[str] = mapped_column(String(PROVIDER_LENGTH), primary_key=True)
     paused: Mapped[str | None] = mapped_column(Text)
-    paused_at: Mapped[datetime | None] = mapped_column(DateTime)
+    paused_at: Mapped[datetime | None] = mapped_column(Moment)
     failures: Mapped[int] = mapped_column(Integer, default=0)
     open_until: Mapped[float | None] = mapped_column(Double)
     tested_at: Mapped[float | None] = mapped_column(Double)
@@ -325,6 +330,30 @@ class UsageMixin(TableMixin):
     provider: Mapped[str] = mapped_column(String(PROVIDER_LENGTH), primary_key=True)
     month: Mapped[str] = mapped_column(String(7), primary_key=True)
     calls: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class InquiryMixin(TableMixin):
+    """Bytes that a provider elsewhere is asked about, so that they are sent once.
+
+    ``token`` is that of who asks until ``until``, in seconds since 1970. With the
+    answer, ``labels`` as in a prediction, there is none, and ``until`` is when the row
+    may go. ``instance`` is ``""`` where the answer holds for all.
+    """
+
+    __tablename__ = "autotag_inquiry"
+
+    instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH), primary_key=True)
+    provider: Mapped[str] = mapped_column(String(PROVIDER_LENGTH), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(String(MODEL_LENGTH))
+    labels: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    token: Mapped[str | None] = mapped_column(String(32))
+    until: Mapped[float] = mapped_column(Double)
+
+    @classmethod
+    def table_items(cls) -> tuple[SchemaItem, ...]:
+        """Find what may go."""
+        return (Index("ix_autotag_inquiry_until", "until"),)
 
 
 @dataclass(frozen=True)
@@ -342,6 +371,7 @@ class Models:
     setting_change: type[SettingChangeMixin]
     provider_state: type[ProviderStateMixin]
     usage: type[UsageMixin]
+    inquiry: type[InquiryMixin]
 
     @property
     def metadata(self) -> MetaData:
@@ -366,6 +396,7 @@ _MIXINS: dict[str, type[TableMixin]] = {
     "setting_change": SettingChangeMixin,
     "provider_state": ProviderStateMixin,
     "usage": UsageMixin,
+    "inquiry": InquiryMixin,
 }
 
 #: Referring column → referred table; what refers goes when the other goes.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +30,7 @@ from .decisions import (
     settle,
 )
 from .models import Models
+from .providers.base import Label, Prediction
 from .settings.resolution import Settings
 from .tagging import Choice, Classified, choose
 from .vocabulary import TagName
@@ -62,8 +63,9 @@ class Entry:
 def store(session: Session, models: Models, entries: Iterable[Entry]) -> None:
     """Write the predictions, and the tags that the rules make of them.
 
-    Tags that a provider applied earlier and does not any more go; what a person
-    decided stays. Of two entries for one asset the later one counts.
+    Tags that a provider applied earlier and does not any more go; those of one that
+    failed this time stay, and so does what a person decided. Of two entries for one
+    asset the later one counts.
 
     Rows are written table by table, in the order of their keys, the assets' first:
     two writers of the same asset follow one another, and never wait in a ring.
@@ -74,6 +76,7 @@ def store(session: Session, models: Models, entries: Iterable[Entry]) -> None:
     rows = _store_assets(session, models.asset.__table__, chosen, now)
     by_row = {rows[entry.name]: entry for entry in chosen}
     _store_predictions(session, models.prediction.__table__, by_row, now)
+    by_row = _with_earlier(session, models, by_row)
     assign(session, models, by_row, decide(session, models, by_row), now)
 
 
@@ -135,6 +138,46 @@ def _store_predictions(
         )
     if rows:
         session.execute(insert(table), rows)
+
+
+def _with_earlier(
+    session: Session, models: Models, by_row: Mapping[int, Entry]
+) -> dict[int, Entry]:
+    """Add what providers that failed this time said of the same assets earlier."""
+    failed = [
+        asset_id for asset_id, entry in by_row.items() if entry.classified.failures
+    ]
+    stored = read_predictions(session, models, failed) if failed else {}
+    return {
+        asset_id: _joined(entry, stored.get(asset_id, ()))
+        for asset_id, entry in by_row.items()
+    }
+
+
+def _joined(entry: Entry, stored: Iterable[Prediction]) -> Entry:
+    found = entry.classified
+    earlier = [each for each in stored if each.provider in found.failures]
+    if not earlier:
+        return entry
+    together = replace(found, predictions=[*found.predictions, *earlier])
+    return replace(entry, classified=together)
+
+
+def read_predictions(
+    session: Session, models: Models, asset_ids: Sequence[int]
+) -> dict[int, list[Prediction]]:
+    """Read what providers said of some assets, by their rows."""
+    table = models.prediction.__table__
+    found: dict[int, list[Prediction]] = {asset_id: [] for asset_id in asset_ids}
+    rows = session.execute(
+        select(table.c.asset_id, table.c.provider, table.c.model, table.c.labels)
+        .where(table.c.asset_id.in_(asset_ids))
+        .order_by(table.c.asset_id, table.c.provider)
+    )
+    for row in rows:
+        labels = tuple(Label(*label) for label in row.labels)
+        found[row.asset_id].append(Prediction(row.provider, row.model, labels))
+    return found
 
 
 @dataclass(frozen=True)

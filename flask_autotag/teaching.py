@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Row,
+    Select,
+    func,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import Session
 
 from .decisions import PERSON
-from .models import Models
+from .models import AssignmentMixin, Models
 from .settings.resolution import Settings
 from .verdicts import APPLIED, REJECTED
 from .vocabulary import TagName
 
-#: Rejections of a tag from which on something is proposed, and their share of all its
-#: labels: below these a proposal would follow single tastes.
-LEAST_REJECTED, LEAST_SHARE = 5, 0.2
+#: Rejections of a tag from which on something is proposed, and the kept labels that
+#: there may be for each: from a share of 20 % on. Below, a proposal would follow single
+#: tastes.
+LEAST_REJECTED, MOST_KEPT = 5, 4
+#: Tags that are looked at, those that were rejected most.
+_TAGS = 50
 #: Steps of a proposed threshold from 0 to 1.
 _STEPS = 100
 
 #: Confidence → on how many images.
 Confidences = Mapping[float, int]
+#: Provider and confidence → on how many images.
+_Labels = Counter[tuple[str, float]]
 
 
 @dataclass(frozen=True)
@@ -93,85 +106,148 @@ def propose(
     """Learn from what people rejected in an instance, the best proposal first.
 
     Labels that the present settings would neither apply nor suggest count no more:
-    what was proposed and done is not proposed again.
+    what was proposed and done is not proposed again. The tags that were rejected most
+    are looked at, and no more rows of each than make a proposal possible.
 
     :param settings: of the instance, with its vocabulary.
     """
-    rows = session.execute(_select_confidences(models, instance)).all()
-    of_tag: dict[TagName, list[Row[Any]]] = defaultdict(list)
-    for row in rows:
-        of_tag[TagName(row.key, row.name)].append(row)
-    found = [_propose_for(name, rows, settings) for name, rows in of_tag.items()]
+    tags = _most_rejected(session, models, instance)
+    if not tags:
+        return []
+    rejected = _collect(session.execute(_select_rejected(models, list(tags))))
+    kept = _collect(session.execute(_select_kept(models, rejected)))
+    found = [
+        _propose_for(name, rejected[tag_id], kept[tag_id], settings)
+        for tag_id, name in tags.items()
+    ]
     proposals = [each for each in found if each is not None]
     return sorted(proposals, key=lambda each: (-each.cut.gain, each.name.key))
 
 
 def _propose_for(
-    name: TagName, rows: Iterable[Row[Any]], settings: Settings
+    name: TagName, rejected: _Labels, kept: _Labels, settings: Settings
 ) -> Proposal | None:
     vocabulary = settings.vocabulary
     if vocabulary.is_blocked(name.key) or vocabulary.called(name).key != name.key:
         return None
-    said = [row for row in rows if settings.values.get(row.provider, {}).get("enabled")]
-    if not said:
+    thresholds = [
+        settings[provider]["confidence_threshold"]
+        for provider in {provider for provider, _ in rejected + kept}
+        if settings.values.get(provider, {}).get("enabled")
+    ]
+    if not thresholds or not _are_enough(rejected, kept):
         return None
     own = vocabulary.threshold(name.key)
-    usual = max(settings[row.provider]["confidence_threshold"] for row in said)
-    present = usual if own is None else own
-    least = min(present, settings.suggestion_threshold)
-    rejected, kept = Counter[float](), Counter[float]()
-    for row in said:
-        if row.confidence >= least:
-            counter = rejected if row.state == REJECTED else kept
-            counter[row.confidence] += row.images
-    if not _are_enough(rejected.total(), kept.total()):
+    present = max(thresholds) if own is None else own
+    rejected, kept = (
+        _standing(labels, present, settings) for labels in (rejected, kept)
+    )
+    if not _are_enough(rejected, kept):
         return None
-    cut = find_cut(rejected, kept, present)
+    cut = find_cut(_confidences(rejected), _confidences(kept), present)
     if cut is None:
         return None
     return Proposal(name, cut, rejected.total(), kept.total())
 
 
-def _are_enough(rejected: int, kept: int) -> bool:
-    return rejected >= LEAST_REJECTED and rejected >= LEAST_SHARE * (rejected + kept)
-
-
-def _select_confidences(models: Models, instance: str) -> Select[Any]:
-    """Select how often each confidence was rejected, or not, of the tags in question.
-
-    A confidence has four digits: these are at most 10,000 rows a tag, of however
-    many images.
-    """
-    tag, assigned = models.tag, models.assignment
-    of_provider = assigned.provider.is_not(None)
-    in_question = (
-        select(assigned.tag_id)
-        .join_from(tag, assigned, assigned.tag_id == tag.id)
-        .where(
-            tag.instance == instance,
-            assigned.state == REJECTED,
-            assigned.source == PERSON,
-            of_provider,
-        )
-        .group_by(assigned.tag_id)
-        .having(func.count() >= LEAST_REJECTED)
-        .subquery()
+def _standing(labels: _Labels, present: float, settings: Settings) -> _Labels:
+    """Leave out labels that would be neither applied nor suggested now."""
+    least = min(present, settings.suggestion_threshold)
+    return Counter(
+        {
+            (provider, confidence): images
+            for (provider, confidence), images in labels.items()
+            if confidence >= least and settings.values.get(provider, {}).get("enabled")
+        }
     )
-    columns = (
-        tag.key,
-        tag.name,
+
+
+def _confidences(labels: _Labels) -> Confidences:
+    found = Counter[float]()
+    for (_provider, confidence), images in labels.items():
+        found[confidence] += images
+    return found
+
+
+def _are_enough(rejected: _Labels, kept: _Labels) -> bool:
+    number = rejected.total()
+    return number >= LEAST_REJECTED and kept.total() <= MOST_KEPT * number
+
+
+def _most_rejected(
+    session: Session, models: Models, instance: str
+) -> dict[int, TagName]:
+    """Find the tags that were rejected most, by the keys of their rows."""
+    tag, assigned = models.tag, models.assignment
+    number = func.count()
+    rows = session.execute(
+        select(tag.id, tag.key, tag.name)
+        .join_from(tag, assigned, assigned.tag_id == tag.id)
+        .where(tag.instance == instance, *_by_people(assigned))
+        .group_by(tag.id, tag.key, tag.name)
+        .having(number >= LEAST_REJECTED)
+        .order_by(number.desc(), tag.id)
+        .limit(_TAGS)
+    )
+    return {row.id: TagName(row.key, row.name) for row in rows}
+
+
+def _by_people(assigned: type[AssignmentMixin]) -> tuple[ColumnElement[bool], ...]:
+    """Select the labels of providers that people rejected."""
+    return (
+        assigned.state == REJECTED,
+        assigned.source == PERSON,
+        assigned.provider.is_not(None),
+    )
+
+
+def _select_rejected(models: Models, tag_ids: Sequence[int]) -> Select[Any]:
+    assigned = models.assignment
+    columns: tuple[Any, ...] = (
+        assigned.tag_id,
         assigned.provider,
-        assigned.state,
         assigned.confidence,
     )
-    statement: Select[Any] = (
+    return (
         select(*columns, func.count().label("images"))
-        .join_from(in_question, tag, tag.id == in_question.c.tag_id)
-        .join(assigned, assigned.tag_id == tag.id)
-        .where(assigned.state.in_([APPLIED, REJECTED]), of_provider)
+        .where(assigned.tag_id.in_(tag_ids), *_by_people(assigned))
         .group_by(*columns)
     )
-    return statement
+
+
+def _select_kept(
+    models: Models, rejected: Mapping[int, _Labels]
+) -> CompoundSelect[Any]:
+    """Select the labels that people accepted or left standing.
+
+    Of each tag at most one more than rules a proposal out: a tag may be on very many
+    images.
+    """
+    assigned = models.assignment
+    parts = []
+    for tag_id, labels in rejected.items():
+        some = (
+            select(assigned.tag_id, assigned.provider, assigned.confidence)
+            .where(
+                assigned.tag_id == tag_id,
+                assigned.state == APPLIED,
+                assigned.provider.is_not(None),
+            )
+            .limit(MOST_KEPT * labels.total() + 1)
+            .subquery()
+        )
+        columns = (some.c.tag_id, some.c.provider, some.c.confidence)
+        count = func.count().label("images")
+        parts.append(select(*columns, count).group_by(*columns))
+    return union_all(*parts)
+
+
+def _collect(rows: Iterable[Row[Any]]) -> dict[int, _Labels]:
+    """Put labels together by the key of their tag's row."""
+    found: dict[int, _Labels] = defaultdict(Counter)
+    for row in rows:
+        found[row.tag_id][row.provider, row.confidence] += row.images
+    return found
 
 
 def _is_better(block: Cut, best: Cut, kept: Confidences) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .hosts import ESPRESSO
+from .hosts import ESPRESSO, ESPRESSO_TAGS
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,6 +71,9 @@ def test_only_the_package_is_in_the_wheel(wheel: Path) -> None:
         "flask_autotag/data/models/efficientnet-lite0/labels.csv",
         "flask_autotag/data/models/efficientnet-lite0/LICENSE-weights.txt",
         "flask_autotag/data/models/efficientnet-lite0/LICENSE-wordnet.txt",
+        "flask_autotag/data/broader/broader.csv",
+        "flask_autotag/data/broader/nouns.csv.gz",
+        "flask_autotag/data/broader/LICENSE-wordnet.txt",
     ):
         assert needed in names
     assert wheel.stat().st_size < 8_000_000
@@ -97,4 +100,4 @@ def test_the_wheel_tags_a_photo_elsewhere(wheel: Path, tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "['espresso']"
+    assert done.stdout.strip() == str(ESPRESSO_TAGS)

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from flask_autotag.models import KEY_LENGTH, NAME_LENGTH
-from flask_autotag.vocabulary import TagName, tag_name
+from flask_autotag.models import KEY_LENGTH
+from flask_autotag.vocabulary import (
+    NAME_LENGTH,
+    TagName,
+    Vocabulary,
+    Word,
+    find_ring,
+    join_words,
+    tag_name,
+)
 
 #: Everything that JSON can carry, lone surrogates too.
 TEXTS = st.text(st.characters(), max_size=40)
@@ -115,3 +124,63 @@ def test_the_length_is_that_of_the_normal_form() -> None:
     assert len(tag_name("  " * 200 + "x" * 100).name) == 100
     with pytest.raises(ValueError, match="at most 100"):
         tag_name("ﬃ" * 34)
+
+
+KEYS = st.sampled_from(["a", "b", "c", "d"])
+#: What words become, without a ring.
+RENAMED = st.dictionaries(KEYS, KEYS).map(
+    lambda pairs: {key: Word(becomes=becomes) for key, becomes in pairs.items()}
+)
+ACYCLIC = RENAMED.filter(lambda words: find_ring(words) is None)
+
+
+def called(words: Mapping[str, Word], text: str) -> str:
+    return Vocabulary(words).called(tag_name(text)).name
+
+
+def test_a_word_is_called_what_its_new_name_is_called() -> None:
+    words = {"tabby": Word(becomes="Cat"), "cat": Word(becomes="House Cat")}
+    assert called(words, "Tabby") == "House Cat"
+    assert called(words, "CAT") == "House Cat"
+    assert called(words, "dog") == "dog"
+
+
+def test_a_word_may_be_spelt_otherwise() -> None:
+    assert called({"ibm": Word(becomes="IBM")}, "Ibm") == "IBM"
+
+
+def test_words_that_become_each_other_are_found() -> None:
+    words = {key: Word(becomes=other) for key, other in ("ab", "bC", "cb", "dd")}
+    assert find_ring(words) in (["b", "c"], ["c", "b"])
+    assert find_ring({"d": Word(becomes="D"), "e": Word(becomes="d")}) is None
+
+
+@given(ACYCLIC, ACYCLIC)
+def test_system_and_instance_make_no_ring_together(
+    system: dict[str, Word], instance: dict[str, Word]
+) -> None:
+    joined = join_words(system, instance)
+    assert find_ring(joined) is None
+    for key in "abcd":
+        name = tag_name(called(joined, key))
+        assert Vocabulary(joined).called(name).key == name.key
+
+
+@given(ACYCLIC)
+def test_an_instance_that_decides_nothing_is_as_the_system(
+    system: dict[str, Word],
+) -> None:
+    assert join_words(system, {}) == system
+    assert join_words({}, system) == system
+
+
+def test_each_decision_of_an_instance_counts_by_itself() -> None:
+    system = {"dog": Word(becomes="hound", blocked=True, threshold=0.7)}
+    joined = join_words(system, {"dog": Word(blocked=False)})
+    assert joined["dog"] == Word(becomes="hound", blocked=False, threshold=0.7)
+
+
+def test_a_name_that_the_instance_gives_stays_what_it_is() -> None:
+    system = {"cat": Word(becomes="feline")}
+    assert called(join_words(system, {"tabby": Word(becomes="cat")}), "tabby") == "cat"
+    assert called(join_words(system, {"dog": Word(blocked=True)}), "cat") == "feline"

@@ -161,14 +161,17 @@ def _check_coherent(reviewed: Reviewed) -> None:
 
 
 def _check_class_names(reviewed: Reviewed, labels: Mapping[str, str]) -> None:
-    """Demand that a concept shares a name only with a class that it is true of."""
+    """Demand that a concept is no class of the bundled model, so that they are told.
+
+    It may share the name of a class that lies below it, and of no other.
+    """
     concepts = {tag_name(name).key: concept for concept, name in reviewed.names.items()}
     for label, name in labels.items():
         concept = concepts.get(tag_name(name).key)
         if concept and concept not in reviewed.concepts(label):
             raise ValueError(f"{NAMES.name}: {name!r} is the class {label} too")
-        if reviewed.names.get(label, name) != name:
-            raise ValueError(f"{NAMES.name}: the class {label} is called {name!r}")
+        if label in reviewed.names:
+            raise ValueError(f"{NAMES.name}: {label} {name!r} is a class itself")
 
 
 def concepts_file(reviewed: Reviewed) -> bytes:

@@ -21,8 +21,11 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 import flask_autotag
+from flask_autotag.admin.decision import SENTENCES
 from flask_autotag.admin.display import ORIGINS
+from flask_autotag.admin.scope import TITLES
 from flask_autotag.admin.text import DOMAIN
+from flask_autotag.admin.word_display import RULES
 from flask_autotag.explain import REASONS
 from flask_autotag.providers.registry import BUNDLED
 from flask_autotag.settings.fields import GENERAL
@@ -43,13 +46,13 @@ def collect() -> Catalog:
         PACKAGE, METHODS + TEMPLATES, keywords=KEYWORDS
     ):
         catalog.add(message, locations=[(path, 0)])
-    for section in (GENERAL, *(provider.section for provider in BUNDLED)):
+    for section in (GENERAL, RULES, *(provider.section for provider in BUNDLED)):
         texts = [section.title]
         for field in section.fields:
             texts += [field.label, field.help]
         for text in texts:
             catalog.add(text, locations=[(f"section {section.name or 'general'}", 0)])
-    for text in (*ORIGINS.values(), *REASONS.values()):
+    for text in (*ORIGINS.values(), *REASONS.values(), *TITLES, *SENTENCES):
         catalog.add(text)
     return catalog
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .text import gettext
+
 if TYPE_CHECKING:
     from flask import Flask
 
@@ -28,6 +30,7 @@ def register_pages(app: Flask, url_prefix: str | None) -> None:
     app.register_blueprint(instance.blueprint, url_prefix=url_prefix)
     # Not a context processor: macros are imported without the context.
     app.jinja_env.globals.setdefault("autotag_image", _image_tags)
+    app.jinja_env.globals.setdefault("autotag_text", gettext)
 
 
 def _image_tags(asset: object, *arguments: Any, **named: Any) -> ImageTags:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ from ..reapply import Preview, preview
 from ..settings.edit import Proposal, propose, save
 from ..settings.fields import Path
 from ..settings.resolution import Layers, Settings
-from ..settings.stored import SettingChange, StoredSettings
+from ..settings.stored import SettingChange
 from .access import CHANGE, TRY, VIEW, admit, current_state
 from .connection import ConnectionTest, find, try_connection
 from .display import SectionView, Shown, translated
@@ -33,9 +33,11 @@ from .form import (
     uploaded_image,
 )
 from .page import PREVIEWED, FormPage
+from .proposals import Offer, offers
 from .scope import Scope
 from .text import gettext
 from .trial import RecentImage, Trial, recent_images, try_bytes, try_recent
+from .usage import usage_sentence
 
 
 @dataclass
@@ -107,6 +109,12 @@ class Page(FormPage):
             lambda session: read_states(session, models, instance)
         )
 
+    def usage(self, section: str) -> str:
+        """Say what a provider was sent this month, and about what that cost."""
+        return usage_sentence(
+            self.provider_states[section].calls, self.layers.resolve()[section]
+        )
+
     def is_elsewhere(self, section: str) -> bool:
         """Whether a section is that of a provider which is asked over the network."""
         return find(section) is not None
@@ -115,6 +123,11 @@ class Page(FormPage):
     def recent(self) -> list[RecentImage]:
         """Images to try."""
         return recent_images(self.state, self.scope.instance) if self.may_try else []
+
+    @property
+    def offers(self) -> Sequence[Offer]:
+        """What people's rejections teach."""
+        return offers(self.state, self.scope)
 
     @cached_property
     def may_try(self) -> bool:

@@ -21,7 +21,6 @@ from ..verdicts import APPLIED, SUGGESTED
 from .access import REVIEW, current_state, may
 from .form import can_be_trusted, guard_fields
 from .reference import can_sign, sign
-from .text import gettext
 
 T = TypeVar("T")
 
@@ -42,10 +41,6 @@ class ImageTags:
     instance: str
     next: str | None = None
     is_fresh: bool = False
-
-    def text(self, message: str, **values: object) -> str:
-        """Translate a message."""
-        return gettext(message, **values)
 
     @cached_property
     def id(self) -> str:

@@ -92,3 +92,30 @@ def complete(instance: str) -> ResponseReturnValue:
     from .scope import Scope
 
     return complete(Scope(instance))
+
+
+@blueprint.route("/tags/<path:instance>", methods=["GET", "POST"])
+def tags(instance: str) -> ResponseReturnValue:
+    """List the tags of an instance, and decide about words."""
+    from .scope import Scope
+    from .tags import tags_page
+
+    return tags_page(Scope(instance))
+
+
+@blueprint.route("/tag/<path:instance>", methods=["GET", "POST"])
+def tag(instance: str) -> ResponseReturnValue:
+    """Show one tag of an instance, and decide about it."""
+    from .scope import Scope
+    from .tag import tag_page
+
+    return tag_page(Scope(instance))
+
+
+@blueprint.get("/words/<path:instance>")
+def words(instance: str) -> ResponseReturnValue:
+    """Give what was decided about the words of an instance, as a file."""
+    from .scope import Scope
+    from .words_file import words_file
+
+    return words_file(Scope(instance))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from flask import current_app, request, url_for
+from flask import request, url_for
 
 from ..assets import SYSTEM
 from .access import REVIEW, VIEW, instances, may
@@ -60,6 +60,29 @@ class Scope:
             return url_for("autotag.system_history")
         return url_for("autotag_instance.history", instance=self.instance)
 
+    @property
+    def tags_url(self) -> str:
+        """The address of the page of its tags."""
+        if self.is_system:
+            return url_for("autotag.system_tags")
+        return url_for("autotag_instance.tags", instance=self.instance)
+
+    @property
+    def words_url(self) -> str:
+        """The address of the file of what was decided about its words."""
+        if self.is_system:
+            return url_for("autotag.system_words")
+        return url_for("autotag_instance.words", instance=self.instance)
+
+    def tag_url(self, key: str, **told: Any) -> str:
+        """Give the address of the page of one tag.
+
+        :param told: what that page is told beside, such as that it was saved.
+        """
+        if self.is_system:
+            return url_for("autotag.system_tag", key=key, **told)
+        return url_for("autotag_instance.tag", instance=self.instance, key=key, **told)
+
     def may(self, action: str) -> bool:
         """Whether the user may do something there."""
         return may(action, self.instance)
@@ -68,15 +91,12 @@ class Scope:
     def pages(self) -> list[PageLink]:
         """The pages that the user may open."""
         pages = _SYSTEM_PAGES if self.is_system else _INSTANCE_PAGES
+        present = _PARTS.get(request.endpoint or "", request.endpoint)
         values: dict[str, Any] = {} if self.is_system else {"instance": self.instance}
         return [
-            PageLink(
-                gettext(title),
-                url_for(endpoint, **values),
-                request.endpoint == endpoint,
-            )
+            PageLink(gettext(title), url_for(endpoint, **values), endpoint == present)
             for endpoint, title, action in pages
-            if endpoint in current_app.view_functions and self.may(action)
+            if self.may(action)
         ]
 
 
@@ -92,5 +112,10 @@ _INSTANCE_PAGES = (
     ("autotag_instance.review", "Review", REVIEW),
     ("autotag_instance.history", "History", VIEW),
 )
+#: Endpoints whose pages are parts of another's.
+_PARTS = {
+    "autotag.system_tag": "autotag.system_tags",
+    "autotag_instance.tag": "autotag_instance.tags",
+}
 #: Titles of pages, for the one who collects messages.
 TITLES = tuple(title for _, title, _ in (*_SYSTEM_PAGES, *_INSTANCE_PAGES))

@@ -27,7 +27,7 @@ blueprint.after_request(forbid_storing)
 
 @blueprint.before_request
 def _let_in() -> ResponseReturnValue | None:
-    if request.endpoint in ("autotag.system", "autotag.system_history"):
+    if (request.endpoint or "").startswith("autotag.system"):
         return admit(VIEW, SYSTEM)
     if (request.view_args or {}).get("filename") in _PUBLIC:
         return None
@@ -59,3 +59,30 @@ def system_history() -> ResponseReturnValue:
     from .scope import Scope
 
     return history_page(Scope(SYSTEM))
+
+
+@blueprint.route("/system/tags", methods=["GET", "POST"])
+def system_tags() -> ResponseReturnValue:
+    """List the words of the system, and decide about them."""
+    from .scope import Scope
+    from .tags import tags_page
+
+    return tags_page(Scope(SYSTEM))
+
+
+@blueprint.route("/system/tag", methods=["GET", "POST"])
+def system_tag() -> ResponseReturnValue:
+    """Show one word of the system, and decide about it."""
+    from .scope import Scope
+    from .tag import tag_page
+
+    return tag_page(Scope(SYSTEM))
+
+
+@blueprint.get("/system/words")
+def system_words() -> ResponseReturnValue:
+    """Give what was decided about the words of the system, as a file."""
+    from .scope import Scope
+    from .words_file import words_file
+
+    return words_file(Scope(SYSTEM))

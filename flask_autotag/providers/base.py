@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +22,8 @@ LEAST_CONFIDENCE = 0.01
 _ID_LENGTH = 100
 #: Labels that are kept of one answer, the surest.
 MOST_LABELS = 50
+#: Labels for broader concepts that there may be beside these.
+MOST_BROADER = 250
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,9 @@ class RemoteProvider(Provider):
     ) -> list[list[Label] | ProviderError]:
         """Classify up to ``together`` images in one request.
 
+        It should be over in half a minute; after a minute another worker may send
+        the same images.
+
         :return: for each image its labels, or what was wrong with it alone.
         :raises ProviderError: if the request as a whole failed.
         :raises ProviderBusy: if it is to be sent later.
@@ -154,8 +159,12 @@ class RemoteProvider(Provider):
 def surest(labels: Sequence[Label]) -> list[Label]:
     """Keep what is worth storing of an answer, surest first."""
     kept = [label for label in labels if label.confidence >= LEAST_CONFIDENCE]
-    kept.sort(key=lambda label: (-label.confidence, label.name))
-    return kept[:MOST_LABELS]
+    return ranked(kept)[:MOST_LABELS]
+
+
+def ranked(labels: Iterable[Label]) -> list[Label]:
+    """Put labels in order, surest first."""
+    return sorted(labels, key=lambda label: (-label.confidence, label.name))
 
 
 def one_line(value: Any, length: int) -> str:

@@ -10,7 +10,8 @@ from .. import checks
 from ..errors import ModelError
 from ..settings.fields import Field, Input, Section
 from . import model_file
-from .base import LEAST_CONFIDENCE, Label, LocalProvider, Machine, surest
+from .base import LEAST_CONFIDENCE, Label, LocalProvider, Machine, ranked, surest
+from .broader_labels import BroaderLabels
 from .model_file import NONE, SIGMOID, SOFTMAX
 from .network import Network, check_output, open_network
 
@@ -161,27 +162,47 @@ class TensorFlowProvider(LocalProvider):
         return open_network(self._file, self._threads, self._device)
 
     def _labels(self, outputs: Array) -> list[Label]:
-        """Turn the network's numbers into labels.
+        """Turn the network's numbers into labels: of classes, and broader ones.
+
+        :param outputs: of each class, shape ``(width,)``.
+        """
+        confidences = self._confidences(outputs)[: len(self._file.labels)]
+        classes = surest(self._of_classes(confidences))
+        return ranked([*classes, *self._broader.of(confidences)])
+
+    def _of_classes(self, shares: Array) -> list[Label]:
+        """Make the labels of the classes themselves.
 
         Classes of one name add up where they exclude each other, for they mean the
         same; else the surest counts.
 
-        :param outputs: of each class, shape ``(width,)``.
+        :param shares: each class's confidence, shape ``(classes,)``.
         """
         import numpy as np
 
         names, places = self._names
-        shares = self._confidences(outputs)[: len(places)]
         confidences = np.zeros(len(names))
-        join = np.maximum if self._file.output.activation == SIGMOID else np.add
+        join = np.add if self._exclusive else np.maximum
         join.at(confidences, places, shares)
         likely = np.flatnonzero(confidences >= LEAST_CONFIDENCE).tolist()
-        return surest(
-            [
-                Label(*names[place], min(1.0, float(confidences[place])))
-                for place in likely
-                if names[place][1] not in self._file.output.ignore
-            ]
+        return [
+            Label(*names[place], min(1.0, float(confidences[place])))
+            for place in likely
+            if names[place][0] not in self._broader
+            and names[place][1] not in self._file.output.ignore
+        ]
+
+    @property
+    def _exclusive(self) -> bool:
+        """Whether an image is of one class alone."""
+        return self._file.output.activation != SIGMOID
+
+    @cached_property
+    def _broader(self) -> BroaderLabels:
+        return BroaderLabels(
+            self._file.labels,
+            exclusive=self._exclusive,
+            ignore=self._file.output.ignore,
         )
 
     def _confidences(self, outputs: Array) -> Any:

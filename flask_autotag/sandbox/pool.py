@@ -17,6 +17,7 @@ from .. import errors
 from ..errors import ClassifierCrashed, ClassifierError, TaggingError
 from ..models import MODEL_LENGTH
 from ..providers.base import (
+    MOST_BROADER,
     MOST_LABELS,
     LocalProvider,
     Machine,
@@ -313,7 +314,7 @@ def _read_prediction(item: dict[str, Any], provider: str) -> Prediction:
         raise ValueError("another provider was asked")
     labels = tuple(
         heard(label_id, name, _confidence(confidence))
-        for label_id, name, confidence in item["labels"][:MOST_LABELS]
+        for label_id, name, confidence in item["labels"][: MOST_LABELS + MOST_BROADER]
     )
     return Prediction(provider, one_line(item["model"], MODEL_LENGTH), labels)
 

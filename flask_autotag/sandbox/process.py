@@ -13,8 +13,8 @@ from ..errors import ClassifierCrashed, ClassifierError, ClassifierTimeout
 from .frames import read_frame, write_frame
 from .watch import Watch
 
-#: Bytes of the largest answer: 50 labels of each provider are some 5 KB, and a JPEG of
-#: 1024 by 1024 pixels of noise is one of 1 MB.
+#: Bytes of the largest answer: 300 labels of each provider are some 20 KB, and a JPEG
+#: of 1024 by 1024 pixels of noise is one of 1 MB.
 LARGEST_ANSWER = 2**22
 #: Bytes that may be under way to a child: what Linux allows everybody.
 PIPE_BYTES = 2**20

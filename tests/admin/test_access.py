@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from flask_autotag import AutoTag
 
@@ -40,6 +41,15 @@ PAGES: dict[str, tuple[int, int, int, int, int]] = {
     "/autotag/system/history": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
     SHOP_URL: (SIGN_IN, FORBIDDEN, OPEN, FORBIDDEN, OPEN),
     "/autotag/history/shop": (SIGN_IN, FORBIDDEN, OPEN, FORBIDDEN, OPEN),
+    "/autotag/tags/shop": (SIGN_IN, FORBIDDEN, OPEN, FORBIDDEN, OPEN),
+    "/autotag/tag/shop?key=dog": (SIGN_IN, FORBIDDEN, OPEN, FORBIDDEN, OPEN),
+    "/autotag/words/shop": (SIGN_IN, FORBIDDEN, OPEN, FORBIDDEN, OPEN),
+    "/autotag/system/tags": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
+    "/autotag/system/tag?key=dog": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
+    "/autotag/system/words": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
+    "/autotag/tags/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
+    "/autotag/tag/nowhere?key=a": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
+    "/autotag/words/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
     "/autotag/review/shop": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN, OPEN),
     "/autotag/review/shop?tag=wolf": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN, OPEN),
     EXPLAIN_URL: (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN, OPEN),
@@ -103,6 +113,29 @@ def test_a_command(
         return
     assert page.status == expected
     assert office.desk.changes() == office.desk.changes("shop") == []
+
+
+WORD_PAGES = {
+    "/autotag/tags/shop": {"save": "add", "word": "dog", "decision": "blocked"},
+    "/autotag/tag/shop?key=dog": {"save": "rules", "setting.blocked": "on"},
+    "/autotag/system/tags": {"save": "add", "word": "dog", "decision": "blocked"},
+    "/autotag/system/tag?key=dog": {"save": "rules", "setting.blocked": "on"},
+}
+
+
+@pytest.mark.parametrize("path", WORD_PAGES)
+@pytest.mark.parametrize("place", range(5))
+def test_a_decision_about_a_word(
+    office: Office, ada: Visitor, path: str, place: int
+) -> None:
+    form = ada.get(path)
+    page = office.visitor(VISITORS[place]).send(path, form, **WORD_PAGES[path])
+    expected = PAGES[path][place]
+    assert page.status == (303 if expected == OPEN else expected)
+    with office.host.app.app_context():
+        table = office.host.models.word.__table__
+        rows = office.host.db.session.execute(select(table)).all()
+    assert len(rows) == (expected == OPEN)
 
 
 @pytest.mark.parametrize("place", range(5))
@@ -202,11 +235,12 @@ def test_the_overview_links_what_one_may_open(office: Office) -> None:
         page = office.visitor(name).get("/autotag/")
         return [str(link["href"]) for link in page.soup.select(".at-links a")]
 
-    assert links("mia") == [SHOP_URL, "/autotag/history/shop"]
+    assert links("mia") == [SHOP_URL, "/autotag/tags/shop", "/autotag/history/shop"]
     assert links("erik") == ["/autotag/review/shop"]
-    assert links("ada")[:2] == [SYSTEM_URL, "/autotag/system/history"]
-    assert links("ada")[-3:] == [
+    assert links("ada")[:2] == [SYSTEM_URL, "/autotag/system/tags"]
+    assert links("ada")[-4:] == [
         SHOP_URL,
+        "/autotag/tags/shop",
         "/autotag/review/shop",
         "/autotag/history/shop",
     ]
@@ -223,16 +257,19 @@ def test_the_pages_of_an_instance_lead_to_each_other(office: Office) -> None:
     for path, title in (
         (SYSTEM_URL, "Settings"),
         ("/autotag/system/history", "History"),
+        ("/autotag/system/tag?key=dog", "Tags"),
         (SHOP_URL, "Settings"),
+        ("/autotag/tags/shop", "Tags"),
+        ("/autotag/tag/shop?key=dog", "Tags"),
         ("/autotag/history/shop", "History"),
         ("/autotag/review/shop", "Review"),
         ("/autotag/review/shop?tag=wolf", "Review"),
     ):
         page = ada.get(path)
         assert page.texts("[aria-current=page]") == [title]
-        assert {"Settings", "History"} <= set(page.texts(".at-pages a"))
+        assert {"Settings", "History"} <= set(page.texts(".at-tabs a"))
     # One page alone needs no navigation.
-    assert office.visitor("erik").get("/autotag/review/shop").texts(".at-pages a") == []
+    assert office.visitor("erik").get("/autotag/review/shop").texts(".at-tabs a") == []
 
 
 def test_without_a_lister_there_are_those_with_images_or_settings(host: Host) -> None:
@@ -249,6 +286,8 @@ def test_a_name_with_a_slash(host: Host) -> None:
     client = host.app.test_client()
     assert client.get("/autotag/instances/a/b%20c").status_code == 200
     assert client.get("/autotag/history/a/b%20c").status_code == 200
+    for page in ("tags/a/b%20c", "tag/a/b%20c?key=x", "words/a/b%20c"):
+        assert client.get(f"/autotag/{page}").status_code == 200
     assert "/autotag/instances/a/b%20c" in client.get("/autotag/").text
 
 

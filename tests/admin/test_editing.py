@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import select
@@ -432,14 +433,28 @@ class TestPreview:
 
 def test_pages_are_not_kept_by_caches(office: Office) -> None:
     client = office.host.app.test_client()
-    for path in ("/autotag/", SYSTEM_URL, NEWS_URL, "/autotag/history/news"):
+    for path in (
+        "/autotag/",
+        SYSTEM_URL,
+        NEWS_URL,
+        "/autotag/history/news",
+        "/autotag/tags/news",
+        "/autotag/tag/news?key=dog",
+    ):
         response = client.get(path, headers={"X-User": "ada"})
         assert response.headers["Cache-Control"] == "no-store"
 
 
 def test_nothing_inline(ada: Visitor) -> None:
     """A strict Content-Security-Policy passes."""
-    for path in ("/autotag/", SYSTEM_URL, SHOP_URL, "/autotag/system/history"):
+    for path in (
+        "/autotag/",
+        SYSTEM_URL,
+        SHOP_URL,
+        "/autotag/system/history",
+        "/autotag/tags/shop",
+        "/autotag/tag/shop?key=dog",
+    ):
         page = ada.get(path)
         assert not page.soup.select("style, [style], script:not([src])")
         assert not re.search(r"\son[a-z]+=", page.html)
@@ -450,6 +465,9 @@ def test_what_others_wrote_is_text(office: Office, ada: Visitor) -> None:
     evil: Any = "<script>alert(1)</script>"
     with office.host.app.app_context():
         store_labels(office.host, AssetRef("photo", evil), [(evil, 0.4)], "shop")
+        office.host.autotag.add_tag(
+            AssetRef("photo", evil), evil, instance="shop", person=evil
+        )
     office.host.autotag.image_loader(lambda _asset: b"")
     office.host.autotag.user_namer(lambda: evil)
     office.host.autotag.hidden_fields(lambda: {evil: evil})
@@ -459,6 +477,8 @@ def test_what_others_wrote_is_text(office: Office, ada: Visitor) -> None:
         page.html,
         ada.get(SHOP_URL).html,
         ada.get("/autotag/history/shop").html,
+        ada.get(f"/autotag/review/shop?tag={quote(evil)}").html,
+        ada.get(f"/autotag/explain/shop?type=photo&id={quote(evil)}").html,
     ):
         assert "&lt;script&gt;" in html
         assert "<script>" not in html

@@ -161,7 +161,11 @@ def served(make_app: MakeApp, tmp_path: Path) -> Iterator[Served]:
     for name in ("castle", "horse", "mountains"):
         shutil.copy(EXAMPLE_PHOTOS / f"{name}.jpg", photos)
     app = make_app(
-        AUTOTAG_RUNNER="thread", WTF_CSRF_ENABLED=True, EXAMPLE_PHOTOS=str(photos)
+        AUTOTAG_RUNNER="thread",
+        WTF_CSRF_ENABLED=True,
+        EXAMPLE_PHOTOS=str(photos),
+        # No tags but those of the photos.
+        AUTOTAG_SUGGESTION_THRESHOLD=1,
     )
     with serve(app) as made:
         yield made

@@ -353,7 +353,9 @@ def test_it_works_without_scripts(browser: Browser, served: Served) -> None:
     threshold(page).fill("0.01")
     page.locator("#autotag-image").set_input_files(ESPRESSO)
     page.get_by_role("button", name="Try", exact=True).click()
-    expect(page.get_by_text("Would apply: espresso")).to_be_visible(timeout=TAGGING)
+    expect(page.get_by_text("Would apply: drink, espresso")).to_be_visible(
+        timeout=TAGGING
+    )
     expect(threshold(page)).to_have_value("0.01")
     page.get_by_role("button", name="What would change?").click()
     expect(page.locator("#autotag-preview-result")).to_be_visible()

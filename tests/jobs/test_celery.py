@@ -27,7 +27,7 @@ from ..hosts import ESPRESSO, Host, make_host
 from ..servers import free_port
 from ..services import BROKERS, broker_url, missing
 from .programs import write_program
-from .test_faults import stored
+from .test_faults import ONCE, stored
 from .test_worker import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Celery needs Unix")
@@ -136,7 +136,7 @@ def test_uploads_are_tagged_by_a_celery_worker(tmp_path: Path, broker: str) -> N
             upload(host, number)
         with celery_worker(host, tmp_path):
             wait_for(lambda: is_done(host, 5), 60)
-        assert stored(host) == {str(number): (1, 1) for number in range(5)}
+        assert stored(host) == {str(number): ONCE for number in range(5)}
         assert [job.claims for job in host.jobs()] == [1] * 5
 
 
@@ -236,7 +236,7 @@ def test_a_killed_worker_and_an_emptied_broker_lose_nothing(
         # it again.
         with celery_worker(host, tmp_path):
             wait_for(lambda: is_done(host, 45), 90)
-        assert stored(host) == {str(number): (1, 1) for number in range(45)}
+        assert stored(host) == {str(number): ONCE for number in range(45)}
 
 
 def test_an_upload_does_not_notice_that_the_broker_is_down(

@@ -25,7 +25,7 @@ from flask_autotag.jobs.crew import Crew
 from flask_autotag.jobs.worker import Worker
 from flask_autotag.sandbox import process
 
-from ..hosts import ESPRESSO, Host, jpeg, make_host
+from ..hosts import ESPRESSO, ESPRESSO_TAGS, Host, jpeg, make_host
 from ..servers import PostgreSQL, own_postgresql
 from .programs import start_worker, worker, write_program
 from .test_worker import wait_for
@@ -79,6 +79,10 @@ def live(host: Host) -> int:
         return int(connection.scalar(count) or 0)
 
 
+#: One prediction, and its tags, each once.
+ONCE = (1, len(ESPRESSO_TAGS))
+
+
 def stored(host: Host) -> dict[str, tuple[int, int]]:
     """Count predictions and tags of each asset that has a row."""
     with host.app.app_context(), host.db.engine.connect() as connection:
@@ -127,7 +131,7 @@ def test_workers_that_are_killed_lose_and_double_nothing(
             each.kill()
             each.communicate()
     assert Counter(job.state for job in any_host.jobs()) == {"done": 300}
-    assert stored(any_host) == {str(place): (1, 1) for place in range(300)}
+    assert stored(any_host) == {str(place): ONCE for place in range(300)}
 
 
 def sweep_all(host: Host, database: Database) -> bool:
@@ -192,7 +196,7 @@ def test_what_a_stopped_worker_says_after_its_lease_is_dropped(
         told = stopped.communicate()[1]
     assert [(job.claims, job.finished_at) for job in any_host.jobs()] == before
     assert "taken over by another worker" in told or "tagged too late" in told
-    assert stored(any_host) == {str(place): (1, 1) for place in range(8)}
+    assert stored(any_host) == {str(place): ONCE for place in range(8)}
     assert len(any_host.tagged) == 8
 
 
@@ -223,7 +227,7 @@ def test_a_worker_that_dies_between_tags_and_commit_leaves_no_row(
         state = any_host.autotag.state_of(any_host.app)
         claims.sweep(state.database)
         Worker(any_host.app, state).drain()
-    assert stored(any_host) == {str(place): (1, 1) for place in range(3)}
+    assert stored(any_host) == {str(place): ONCE for place in range(3)}
 
 
 def test_poison_among_good_photos_costs_only_itself(
@@ -328,7 +332,7 @@ def test_a_database_that_is_restarted_ten_times_costs_nothing(
             running.terminate()
             running.communicate()
         assert Counter(job.state for job in host.jobs()) == {"done": 120}
-        assert stored(host) == {str(place): (1, 1) for place in range(120)}
+        assert stored(host) == {str(place): ONCE for place in range(120)}
 
 
 def test_a_deadlock_is_tried_again(any_host: Host) -> None:

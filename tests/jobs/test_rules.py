@@ -21,7 +21,7 @@ from flask_autotag.jobs.queue import enqueue_rules as enqueue
 from flask_autotag.jobs.worker import Worker
 from flask_autotag.reapply import Preview, preview
 
-from ..hosts import ESPRESSO, Host, make_host, store_labels
+from ..hosts import ESPRESSO, ESPRESSO_TAGS, Host, make_host, store_labels
 from ..settings.desk import Desk
 from .programs import worker, write_program
 from .test_worker import wait_for
@@ -219,12 +219,12 @@ def test_a_worker_that_runs_heeds_a_change(any_host: Host, tmp_path: Path) -> No
         return tags(any_host, number)
 
     with worker(write_program(tmp_path, any_host), "--processes", "1") as running:
-        assert upload(1) == ["espresso"]
+        assert upload(1) == ESPRESSO_TAGS
         desk.save({THRESHOLD: 1.0}, "shop")
         assert upload(2) == []
         desk.save({THRESHOLD: None}, "shop")
         desk.save({THRESHOLD: 0.9})
-        assert upload(3) == ["espresso"]
+        assert upload(3) == ESPRESSO_TAGS
         running.terminate()
         running.communicate()
 

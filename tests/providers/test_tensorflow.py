@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flask_autotag import ModelError
+from flask_autotag.broader import groups, hierarchy
 from flask_autotag.images import decode
 from flask_autotag.providers import model_file
 from flask_autotag.providers.base import LEAST_CONFIDENCE, MOST_LABELS, Label, Machine
@@ -22,6 +23,9 @@ from .models import NETWORK, make_model, sha256
 
 PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
 WHITE = Image.new("RGB", (300, 256), "white")
+
+CLASSES = model_file.find(DEFAULT_MODEL, None).labels
+NAMES = dict(CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +38,11 @@ def answers(provider: TensorFlowProvider) -> list[tuple[str, list[Label]]]:
     """Give the name of each photo's class, and what the model said."""
     if not PHOTOS.is_dir():
         pytest.skip("the labelled photos are not here")
-    names = dict(model_file.find(DEFAULT_MODEL, None).labels)
     with (PHOTOS / "labels.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [
         (
-            names[row["wordnet_id"]],
+            NAMES[row["wordnet_id"]],
             provider.classify(
                 [decode((PHOTOS / row["file"]).read_bytes(), provider.side)]
             )[0],
@@ -48,9 +51,15 @@ def answers(provider: TensorFlowProvider) -> list[tuple[str, list[Label]]]:
     ]
 
 
+def of_classes(labels: list[Label]) -> list[Label]:
+    """Leave the broader labels out."""
+    return [label for label in labels if label.id in NAMES]
+
+
 def share_found(answers: list[tuple[str, list[Label]]], among: int) -> float:
     found = [
-        name in [label.name for label in labels[:among]] for name, labels in answers
+        name in [label.name for label in of_classes(labels)[:among]]
+        for name, labels in answers
     ]
     return sum(found) / len(found)
 
@@ -67,9 +76,10 @@ class TestBundledModel:
         self, answers: list[tuple[str, list[Label]]]
     ) -> None:
         sure = [
-            labels[0].name == name
+            label.name == name
             for name, labels in answers
-            if labels and labels[0].confidence >= 0.5
+            for label in of_classes(labels)[:1]
+            if label.confidence >= 0.5
         ]
         assert len(sure) >= len(answers) / 2
         assert sum(sure) / len(sure) >= 0.9
@@ -82,11 +92,13 @@ class TestBundledModel:
 
     def test_it_knows_a_cup_of_espresso(self, provider: TensorFlowProvider) -> None:
         (labels,) = provider.classify([decode(ESPRESSO.read_bytes(), provider.side)])
-        assert labels[0].name == "espresso"
-        assert labels[0].id == "n07920052"
+        assert [(label.id, label.name) for label in labels[:2]] == [
+            ("n07881800", "drink"),
+            ("n07920052", "espresso"),
+        ]
 
     def test_its_id_is_that_of_its_name(self, provider: TensorFlowProvider) -> None:
-        names = dict(model_file.find(DEFAULT_MODEL, None).labels)
+        names = {**hierarchy().names, **NAMES}
         (labels,) = provider.classify([WHITE])
         assert labels
         assert all(names[label.id] == label.name for label in labels)
@@ -96,8 +108,10 @@ def check_labels(labels: list[Label]) -> None:
     confidences = [label.confidence for label in labels]
     assert confidences == sorted(confidences, reverse=True)
     assert all(LEAST_CONFIDENCE <= value <= 1 for value in confidences)
-    assert sum(confidences) <= 1 + 1e-4
-    assert len({label.name for label in labels}) == len(labels) <= MOST_LABELS
+    assert len({label.id for label in labels}) == len(labels)
+    classes = of_classes(labels)
+    assert sum(label.confidence for label in classes) <= 1 + 1e-4
+    assert len({label.name for label in classes}) == len(classes) <= MOST_LABELS
 
 
 def test_nothing_is_read_of_the_network_before_the_first_image(tmp_path: Path) -> None:
@@ -160,7 +174,80 @@ def test_any_logits_give_confidences(
 
 
 def test_equal_logits_are_equally_unlikely(provider: TensorFlowProvider) -> None:
-    assert provider._labels(np.zeros(1000, np.float32)) == []
+    labels = provider._labels(np.zeros(1000, np.float32))
+    assert of_classes(labels) == []
+    assert [label.name for label in labels[:3]] == ["animal", "mammal", "dog"]
+
+
+class TestBroaderLabels:
+    @settings(max_examples=30)
+    @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(0, 20))
+    def test_each_has_the_sum_of_its_classes(
+        self, provider: TensorFlowProvider, seed: int, scale: float
+    ) -> None:
+        logits = np.random.default_rng(seed).normal(0, scale, 1000).astype(np.float32)
+        shares = provider._confidences(logits)
+        expected = {
+            concept: min(1.0, sum(shares[place] for place in places))
+            for concept, places in groups([each for each, _ in CLASSES]).items()
+        }
+        found = {label.id: label.confidence for label in provider._labels(logits)}
+        for concept, confidence in expected.items():
+            if confidence >= LEAST_CONFIDENCE + 1e-9:
+                assert math.isclose(found[concept], confidence, rel_tol=1e-9)
+            elif confidence < LEAST_CONFIDENCE - 1e-9:
+                assert concept not in found
+
+    def test_they_do_not_push_classes_out(self, provider: TensorFlowProvider) -> None:
+        logits = np.zeros(1000, np.float32)
+        logits[:MOST_LABELS] = 50
+        labels = provider._labels(logits)
+        assert len(of_classes(labels)) == MOST_LABELS
+        assert len(labels) > MOST_LABELS
+
+    def test_of_classes_that_exclude_nothing_the_surest_counts(
+        self, tmp_path: Path
+    ) -> None:
+        make_model(
+            tmp_path,
+            labels="wordnet_id,name\nn02088364,beagle\nn02099601,golden\nn1,sofa\n",
+            changes=(('activation = "softmax"', 'activation = "sigmoid"'),),
+        )
+        provider = TensorFlowProvider("other", str(tmp_path))
+        labels = provider._labels(np.array([1.0, 2.0, -9.0], np.float32))
+        assert [(each.name, round(each.confidence, 3)) for each in labels] == [
+            *(("animal", 0.881), ("dog", 0.881), ("golden", 0.881)),
+            *(("mammal", 0.881), ("beagle", 0.731)),
+        ]
+
+    def test_a_class_that_is_one_itself_is_one_label(self, tmp_path: Path) -> None:
+        labels = "wordnet_id,name\nn02084071,hound\nn02088364,beagle\nn1,sofa\n"
+        make_model(tmp_path, labels=labels)
+        provider = TensorFlowProvider("other", str(tmp_path))
+        found = provider._labels(np.log(np.array([0.5, 0.3, 0.2], np.float32)))
+        dogs = [label for label in found if label.id == "n02084071"]
+        assert [label.name for label in dogs] == ["dog"]
+        assert math.isclose(dogs[0].confidence, 0.8, rel_tol=1e-5)
+        assert "hound" not in [label.name for label in found]
+
+    def test_an_ignored_name_is_none(self, tmp_path: Path) -> None:
+        make_model(
+            tmp_path,
+            changes=(
+                ('activation = "softmax"', 'activation = "softmax"\nignore = ["dog"]'),
+            ),
+        )
+        provider = TensorFlowProvider("other", str(tmp_path))
+        names = [label.name for label in provider._labels(np.zeros(1000, np.float32))]
+        assert "dog" not in names
+        assert "mammal" in names
+
+    def test_a_model_without_wordnet_s_ids_has_none(self, tmp_path: Path) -> None:
+        labels = "id,name\nbeagle,beagle\nhusky,husky\n"
+        make_model(tmp_path, labels=labels)
+        provider = TensorFlowProvider("other", str(tmp_path))
+        found = provider._labels(np.log(np.array([0.6, 0.4], np.float32)))
+        assert [label.name for label in found] == ["beagle", "husky"]
 
 
 def test_classes_of_one_name_add_up_under_the_first_id(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def after_writing(
 def test_a_child_answers_one_request_after_the_other(start: Start) -> None:
     child = start()
     first = ask(child, ESPRESSO.read_bytes())
-    assert labels(first)[0][:2] == ["n07920052", "espresso"]
+    assert ["n07920052", "espresso"] in [label[:2] for label in labels(first)]
     assert first["predictions"][0]["provider"] == "tensorflow"
     assert first["predictions"][0]["model"] == "efficientnet-lite0 1"
     second = ask(child, encode(Image.new("RGB", (64, 64), "white")))

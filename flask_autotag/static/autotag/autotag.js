@@ -58,7 +58,7 @@ function judgeTrial(root) {
 async function answerInPlace(event) {
   const form = event.target;
   const button = event.submitter;
-  if (!button || !(["try", "preview"].includes(button.value) || button.name === "test")) return;
+  if (!button || !(["try", "preview"].includes(button.value) || ["test", "preview"].includes(button.name))) return;
   event.preventDefault();
   const body = new FormData(form, button);
   for (const each of form.querySelectorAll("button")) each.disabled = true;
@@ -67,7 +67,7 @@ async function answerInPlace(event) {
     const text = await response.text();
     const root = new DOMParser().parseFromString(text, "text/html").querySelector(".autotag");
     if (!root || response.redirected) throw new Error("another page");
-    replace(form.closest(".autotag"), document.importNode(root, true), button);
+    replace(form, document.importNode(root, true), button);
   } catch {
     // Signed out meanwhile, or no network: let the browser show what there is.
     for (const each of form.querySelectorAll("button")) each.disabled = false;
@@ -76,7 +76,18 @@ async function answerInPlace(event) {
   }
 }
 
-function replace(old, root, button) {
+// What was typed into the other forms of the page stays too.
+function keepTyped(old, form, root) {
+  const forms = [...old.querySelectorAll("[data-autotag-form]")].filter((other) => other !== form);
+  for (const typed of forms.flatMap((other) => [...other.querySelectorAll("input[type=text][id], select[id]")])) {
+    const same = root.querySelector(`#${CSS.escape(typed.id)}`);
+    if (same) same.value = typed.value;
+  }
+}
+
+function replace(form, root, button) {
+  const old = form.closest(".autotag");
+  keepTyped(old, form, root);
   for (const kept of old.querySelectorAll("input[type=file], input[type=password]")) {
     root.querySelector(`#${kept.id}`)?.replaceWith(kept);
   }
@@ -93,19 +104,23 @@ function replace(old, root, button) {
   judgeTrial(root);
   const wrong = root.querySelector("[aria-invalid=true]");
   const results = { try: "#autotag-try-result", preview: "#autotag-preview-result" };
-  const result = results[button.value] ? root.querySelector(results[button.value]) : null;
+  const wanted = results[button.value] ?? results[button.name];
+  const result = wanted ? root.querySelector(wanted) : null;
   const same = root.querySelector(`button[name="${CSS.escape(button.name)}"][value="${CSS.escape(button.value)}"]`);
   (wrong ?? result ?? same)?.focus();
   result?.scrollIntoView({ block: "nearest" });
 }
 
 function start(root) {
-  for (const field of root.querySelectorAll("[data-fraction]")) field.after(makeSlider(root, field));
+  for (const field of root.querySelectorAll("[data-fraction]")) {
+    // Without a number there is no place to drag it from.
+    if (number(field) !== null) field.after(makeSlider(root, field));
+  }
   addThresholds(root);
   root.addEventListener("input", (event) => {
     if (event.target.matches("[data-fraction]")) judgeTrial(root);
   });
-  root.querySelector("[data-autotag-form]")?.addEventListener("submit", answerInPlace);
+  for (const form of root.querySelectorAll("[data-autotag-form]")) form.addEventListener("submit", answerInPlace);
 }
 
 for (const root of document.querySelectorAll(".autotag")) start(root);

@@ -1,0 +1,272 @@
+"""Random histories of one image: providers, models, settings, words and people.
+
+Whatever happens in whichever order: a rejected tag never comes back, a tag that a
+person added never goes, the maximum holds, and what is done again changes nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from flask_autotag import AssetRef, VocabularyError, decisions, reapply
+from flask_autotag.decisions import PERSON, PROVIDER
+from flask_autotag.providers.base import Label, Prediction
+from flask_autotag.settings.resolution import Settings
+from flask_autotag.store import Entry, forget_providers, store
+from flask_autotag.tagging import Classified
+from flask_autotag.verdicts import APPLIED, REJECTED, SUGGESTED
+from flask_autotag.vocabulary import Vocabulary, tag_name
+from flask_autotag.words import change_words, read_vocabulary
+
+from .hosts import Host, make_host
+
+#: Labels of WordNet's concepts and others, some of one name.
+LABELS = {"dog": "n02084071", "animal": "n00015388", "Dog": "/m/0bt9lr", "cat": "cat"}
+#: Few, so that they meet.
+NAMES = st.sampled_from(["dog", "cat", "rex"])
+CONFIDENCES = st.sampled_from([0.1, 0.5, 0.9])
+SAID = st.dictionaries(st.sampled_from([*LABELS]), CONFIDENCES, max_size=4)
+PROVIDERS = st.sampled_from(["tensorflow", "google"])
+MODELS = st.sampled_from(["1", "2"])
+
+_numbers = itertools.count(1)
+
+
+class History(RuleBasedStateMachine):
+    """One image in an instance of its own."""
+
+    host: ClassVar[Host]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.instance = f"instance {next(_numbers)}"
+        self.asset = AssetRef("photo", "1")
+        self.general: dict[str, Any] = {
+            "enabled": True,
+            "max_tags": 0,
+            "broader_tags": True,
+            "suggestion_threshold": 1.0,
+            "vocabulary": "open",
+        }
+        self.thresholds = {"tensorflow": 0.5, "google": 0.5}
+        #: What people decided, by the name that they used or the word has now.
+        self.decided: dict[str, str] = {}
+        #: Whether the tags are those of the present settings and words.
+        self.is_fresh = True
+        #: Whether nobody has decided anything since; else there may be one too many.
+        self.nobody_decided = True
+
+    @rule(provider=PROVIDERS, model=MODELS, said=SAID)
+    def a_provider_answers(
+        self, provider: str, model: str, said: dict[str, float]
+    ) -> None:
+        labels = tuple(Label(LABELS[name], name, sure) for name, sure in said.items())
+        prediction = Prediction(provider, model, labels)
+        with self.transaction() as session:
+            entry = Entry(
+                self.asset,
+                self.instance,
+                Classified("0" * 64, [prediction]),
+                self.settings(session),
+            )
+            store(session, self.host.models, [entry])
+            before = self.rows(session)
+            store(session, self.host.models, [entry])
+            assert self.rows(session) == before
+            self.decided = self.settled(session)
+        self.is_fresh = self.nobody_decided = True
+
+    @rule()
+    def settings_and_words_are_applied(self) -> None:
+        with self.transaction() as session:
+            self.apply(session)
+            before = self.rows(session)
+            chunk = self.chunk(session)
+            assert chunk.stale == frozenset()
+            assert chunk.differences == ()
+            self.apply(session)
+            assert self.rows(session) == before
+            self.decided = self.settled(session)
+        self.is_fresh = self.nobody_decided = True
+
+    @rule(most=st.integers(0, 2), broader=st.booleans(), suggest=CONFIDENCES, sure=SAID)
+    def settings_change(
+        self, most: int, broader: bool, suggest: float, sure: dict[str, float]
+    ) -> None:
+        self.general.update(
+            max_tags=most, broader_tags=broader, suggestion_threshold=suggest
+        )
+        for provider, threshold in zip(self.thresholds, sure.values(), strict=False):
+            self.thresholds[provider] = threshold
+        self.is_fresh = False
+
+    @rule(
+        word=NAMES,
+        becomes=st.none() | NAMES,
+        blocked=st.sampled_from([None, None, True]),
+        threshold=st.none() | CONFIDENCES,
+    )
+    def a_word_changes(
+        self,
+        word: str,
+        becomes: str | None,
+        blocked: bool | None,
+        threshold: float | None,
+    ) -> None:
+        change = {"becomes": becomes, "blocked": blocked, "threshold": threshold}
+        try:
+            with self.transaction() as session:
+                models = self.host.models
+                named = {tag_name(word): change}
+                change_words(session, models, self.instance, named, None)
+        except VocabularyError:
+            return
+        self.is_fresh = False
+
+    @rule(name=NAMES, state=st.sampled_from([APPLIED, REJECTED]))
+    def a_person_decides(self, name: str, state: str) -> None:
+        with self.transaction() as session:
+            decisions.decide(
+                session.connection(),
+                self.host.models,
+                self.asset,
+                self.instance,
+                tag_name(name),
+                state,
+                "nora",
+            )
+            called = self.vocabulary(session).called(tag_name(name))
+        self.decided[called.key] = state
+        self.nobody_decided = False
+
+    @rule()
+    def what_providers_said_is_forgotten(self) -> None:
+        with self.transaction() as session:
+            asset = self.host.models.asset
+            ids = select(asset.id).where(asset.instance == self.instance)
+            forget_providers(session.connection(), self.host.models, ids)
+
+    @invariant()
+    def people_have_the_last_word(self) -> None:
+        with self.transaction() as session:
+            decided = {
+                row.key: row.state for row in self.rows(session) if row.source == PERSON
+            }
+            assert decided == self.decided
+
+    @invariant()
+    def what_was_rejected_is_not_there(self) -> None:
+        with self.transaction() as session:
+            rows = self.rows(session)
+            called = self.settled(session)
+        by_providers = {row.key for row in rows if row.source == PROVIDER}
+        if self.is_fresh:
+            assert not by_providers & called.keys()
+        else:
+            # The same tag, whatever became of words since.
+            assert not by_providers & self.decided.keys()
+
+    @invariant()
+    def the_maximum_holds(self) -> None:
+        with self.transaction() as session:
+            rows = self.rows(session)
+        applied = [row for row in rows if row.state == APPLIED]
+        by_people = [row for row in applied if row.source == PERSON]
+        most = self.general["max_tags"]
+        if self.is_fresh and self.nobody_decided and most:
+            assert len(applied) <= max(most, len(by_people))
+        assert {row.state for row in rows} <= {APPLIED, SUGGESTED, REJECTED}
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        with self.host.autotag.state_of(self.host.app).database.begin() as session:
+            yield session
+
+    def vocabulary(self, session: Session) -> Vocabulary:
+        return read_vocabulary(session, self.host.models, self.instance)
+
+    def settings(self, session: Session) -> Settings:
+        values: dict[str, Any] = {"": dict(self.general)}
+        for provider, threshold in self.thresholds.items():
+            values[provider] = {"enabled": True, "confidence_threshold": threshold}
+        return Settings(MappingProxyType(values), vocabulary=self.vocabulary(session))
+
+    def settled(self, session: Session) -> dict[str, str]:
+        """What people decided, by what the words are called now."""
+        vocabulary = self.vocabulary(session)
+        found: dict[str, str] = {}
+        for key, state in self.decided.items():
+            called = vocabulary.called(tag_name(key)).key
+            if found.get(called) != APPLIED:
+                found[called] = state
+        return found
+
+    def chunk(self, session: Session) -> reapply.Chunk:
+        return reapply.read_chunk(
+            session,
+            self.host.models,
+            self.instance,
+            self.settings(session),
+            None,
+            lock=True,
+        )
+
+    def apply(self, session: Session) -> None:
+        reapply.apply(session, self.host.models, self.chunk(session))
+
+    def rows(self, session: Session) -> list[Any]:
+        """All tags of the image but when they were written."""
+        models = self.host.models
+        tag, assigned, asset = models.tag, models.assignment, models.asset
+        return list(
+            session.execute(
+                select(
+                    tag.key,
+                    assigned.state,
+                    assigned.source,
+                    assigned.providers,
+                    assigned.model,
+                    assigned.confidence,
+                    assigned.decided_by,
+                )
+                .join_from(assigned, tag, tag.id == assigned.tag_id)
+                .join(asset, asset.id == assigned.asset_id)
+                .where(asset.instance == self.instance)
+                .order_by(tag.key)
+            )
+        )
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[type[History]]:
+    with (
+        make_host(f"sqlite:///{tmp_path / 'host.sqlite'}") as host,
+        host.app.app_context(),
+    ):
+        yield type("HistoryOfHost", (History,), {"host": host})
+
+
+def test_people_have_the_last_word_in_every_history(history: type[History]) -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        history,
+        settings=hypothesis_settings(
+            max_examples=60, stateful_step_count=25, deadline=None
+        ),
+    )
