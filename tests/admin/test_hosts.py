@@ -149,7 +149,7 @@ class TestLanguages:
         ]
         for page in pages:
             frame = page.one(".autotag")
-            for name in frame.select("option, .at-list-link, [aria-current]"):
+            for name in frame.select("option, kbd, .at-list-link, [aria-current]"):
                 name.decompose()
             words = re.findall(r"[A-Za-z]+", frame.get_text())
             # Values, and who did it.

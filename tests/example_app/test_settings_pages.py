@@ -102,7 +102,8 @@ def test_dragging_a_threshold_shows_what_would_apply(
     slider = page.locator("[data-threshold-of] input")
     slider.fill("0.01")
     expect(threshold(page)).to_have_value("0.01")
-    expect(page.locator("tr.at-applies")).to_have_count(rows.count())
+    expect(page.locator("[data-outcome]", has_text="below")).to_have_count(0)
+    assert page.locator("tr.at-applies").count() > 2
     summary = page.locator("[data-trial-summary]")
     expect(summary).to_contain_text("Would apply: ")
     slider.focus()
