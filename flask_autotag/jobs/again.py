@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 from ..assets import AssetRef
 from ..errors import ImageMissing
 from ..models import Models
-from ..sources import Captured, capture
+from ..sources import Captured, capture, read
 from ..state import State
+from .loading import load_asset
 from .queue import BULK, enqueue
 
 #: Stands for the content of an image that nobody looks at before its worker does, so
 #: that one live job an asset is enough.
-_UNSEEN = "again"
+UNSEEN = "again"
 
 
 def last_path(session: Session, models: Models, asset: AssetRef) -> str | None:
@@ -50,6 +51,17 @@ def path_again(session: Session, state: State, asset: AssetRef) -> str | None:
     return path
 
 
+def load_again(state: State, asset: AssetRef, path: str | None) -> bytes:
+    """Read the image of an asset once more. Call it as :func:`.loading.load`.
+
+    :param path: what :func:`path_again` gave.
+    :raises TaggingError: as :func:`.loading.load` does.
+    """
+    if path is None:
+        return load_asset(state, asset)
+    return read(path, state.config.max_image_bytes)
+
+
 def enqueue_again(
     session: Session, state: State, asset: AssetRef, instance: str
 ) -> int:
@@ -60,7 +72,7 @@ def enqueue_again(
     """
     path = path_again(session, state, asset)
     if path is None:
-        image = Captured(content=_UNSEEN)
+        image = Captured(content=UNSEEN)
     else:
         image = capture(path, loadable=False, most=state.config.max_image_bytes)
     models = state.database.models
