@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .models import (
         AssetMixin,
         AssignmentMixin,
+        InquiryMixin,
         JobMixin,
         Models,
         PredictionMixin,
@@ -80,6 +81,7 @@ __all__ = [
     "ImageError",
     "ImageMissing",
     "ImageTooLarge",
+    "InquiryMixin",
     "JobMixin",
     "ListerError",
     "LoaderError",

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from . import costs
 from .settings.secret import Secret
 
 Check = Callable[[Any], Any]
@@ -129,6 +130,26 @@ def secret(value: Any) -> Secret | None:
 def optional_text(value: Any) -> str | None:
     """Accept a text that is not blank, or ``None``."""
     return None if value is None else text(value)
+
+
+def price(value: Any) -> str | None:
+    """Accept a price such as ``$1.50``, ``1.50 €`` or ``EUR 1.50``, or ``None``.
+
+    :return: as it was written.
+    """
+    if value is None:
+        return None
+    written = str(value).strip()
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        costs.parse(written)
+    except ValueError:
+        raise CheckError(
+            "must be a price such as 1.50, $1.50, 1.50 € or EUR 1.50, not %(value)s",
+            value=shown(value),
+        ) from None
+    return written
 
 
 def secret_keys(value: Any) -> tuple[str, ...] | None:

@@ -225,6 +225,8 @@ class ProviderLimit(ProviderError):
 
 
 class ProviderBusy(TryLater):
-    """A provider asks to wait, or fails so often that it is left alone for a while."""
+    """A provider asks to wait, fails so often that it is left alone for a while, or
+    is being asked about the same image by somebody else.
+    """
 
     code = "provider_busy"

@@ -64,6 +64,21 @@ def admit(
     :raises ProviderBusy: if it is left alone for a while.
     """
     _raise_if_closed(session, models, instance, provider)
+    return count(session, models, instance, provider, wanted, limit)
+
+
+def count(
+    session: Session,
+    models: Models,
+    instance: str,
+    provider: str,
+    wanted: int,
+    limit: int = 0,
+) -> int:
+    """Count images, whether or not the provider is to be asked now.
+
+    :return: how many are within the limit; no more are counted.
+    """
     table = models.usage.__table__
     key = {"instance": instance, "provider": provider, "month": this_month()}
     _ensure_row(session, table, key, calls=0)
@@ -71,7 +86,8 @@ def admit(
     calls = session.execute(
         select(table.c.calls).where(*same).with_for_update()
     ).scalar_one()
-    granted = min(wanted, max(0, limit - calls)) if limit else wanted
+    room = left(limit, calls)
+    granted = wanted if room is None else min(wanted, room)
     session.execute(update(table).where(*same).values(calls=table.c.calls + granted))
     return granted
 
@@ -200,6 +216,16 @@ def read_paused(session: Session, models: Models) -> list[tuple[str, str, str]]:
         .order_by(table.c.instance, table.c.provider)
     )
     return [(row.instance, row.provider, row.paused) for row in rows]
+
+
+def left(limit: int, calls: int) -> int | None:
+    """Say how many images may still be sent this month.
+
+    :param limit: how many may be in a month, 0 for any number.
+    :param calls: how many were.
+    :return: ``None`` for any number.
+    """
+    return max(0, limit - calls) if limit else None
 
 
 def this_month() -> str:

@@ -328,6 +328,30 @@ class UsageMixin(TableMixin):
     calls: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
+class InquiryMixin(TableMixin):
+    """Bytes that a provider elsewhere is asked about, so that they are sent once.
+
+    ``token`` is that of who asks until ``until``, in seconds since 1970. With the
+    answer, ``labels`` as in a prediction, there is none, and ``until`` is when the row
+    may go. ``instance`` is ``""`` where the answer holds for all.
+    """
+
+    __tablename__ = "autotag_inquiry"
+
+    instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH), primary_key=True)
+    provider: Mapped[str] = mapped_column(String(PROVIDER_LENGTH), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(String(MODEL_LENGTH))
+    labels: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    token: Mapped[str | None] = mapped_column(String(32))
+    until: Mapped[float] = mapped_column(Double)
+
+    @classmethod
+    def table_items(cls) -> tuple[SchemaItem, ...]:
+        """Find what may go."""
+        return (Index("ix_autotag_inquiry_until", "until"),)
+
+
 @dataclass(frozen=True)
 class Models:
     """The mapped classes of one metadata."""
@@ -343,6 +367,7 @@ class Models:
     setting_change: type[SettingChangeMixin]
     provider_state: type[ProviderStateMixin]
     usage: type[UsageMixin]
+    inquiry: type[InquiryMixin]
 
     @property
     def metadata(self) -> MetaData:
@@ -367,6 +392,7 @@ _MIXINS: dict[str, type[TableMixin]] = {
     "setting_change": SettingChangeMixin,
     "provider_state": ProviderStateMixin,
     "usage": UsageMixin,
+    "inquiry": InquiryMixin,
 }
 
 #: Referring column → referred table; what refers goes when the other goes.

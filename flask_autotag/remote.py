@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from . import gate
+from . import gate, inquiries
 from .errors import (
     ProviderBusy,
     ProviderError,
@@ -23,8 +23,9 @@ from .errors import (
     ProviderRejected,
     TaggingError,
 )
-from .providers.base import Label, Prediction, RemoteProvider, SentImage
-from .providers.http import Http
+from .inquiries import Inquiry
+from .providers.base import Label, Prediction, RemoteProvider, SentImage, heard
+from .providers.http import Http, confidence
 from .providers.limits import WAIT
 from .providers.registry import enabled_elsewhere
 from .settings.resolution import Settings
@@ -118,16 +119,26 @@ def ask(app: Flask, state: State, tasks: Sequence[Task]) -> list[Result]:
 
 
 @dataclass(frozen=True)
-class _Request:
-    """Different images of one instance, for one provider.
+class _Image:
+    """An image to send.
 
-    :param images: with the places of the tasks that have these bytes.
+    :param places: of the tasks that have these bytes.
     """
+
+    sha256: str
+    image: SentImage
+    places: Sequence[int]
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Different images of one instance, for one provider."""
 
     provider: Kind
     instance: str
     settings: Settings
-    images: Sequence[tuple[SentImage, Sequence[int]]]
+    inquiry: Inquiry
+    images: Sequence[_Image]
 
 
 def _requests(
@@ -142,43 +153,49 @@ def _requests(
     for (provider, instance), same_bytes in groups.items():
         settings = tasks[next(iter(same_bytes.values()))[0]].settings
         model = provider.model(settings[provider.name])
+        scope = "" if state.config.reuse_across_instances else instance
+        inquiry = Inquiry(state.database.models, scope, provider.name, model)
         with app.app_context():
-            known = _known(state, instance, provider.name, model, list(same_bytes))
-        for sha256, prediction in known.items():
+            known = _known(state, instance, inquiry, list(same_bytes))
+        for sha256, labels in known.items():
             for place in same_bytes.pop(sha256):
-                results[place].predictions.append(prediction)
-        images = [(tasks[places[0]].image, places) for places in same_bytes.values()]
+                results[place].predictions.append(
+                    Prediction(provider.name, model, labels)
+                )
+        images = [
+            _Image(sha256, tasks[places[0]].image, places)
+            for sha256, places in same_bytes.items()
+        ]
         for start in range(0, len(images), provider.together):
             part = images[start : start + provider.together]
-            yield _Request(provider, instance, settings, part)
+            yield _Request(provider, instance, settings, inquiry, part)
 
 
 def _known(
-    state: State, instance: str, provider: str, model: str, contents: list[str]
-) -> dict[str, Prediction]:
+    state: State, instance: str, inquiry: Inquiry, contents: list[str]
+) -> dict[str, tuple[Label, ...]]:
     """Find what the provider said of the same bytes before, by their digest."""
     models = state.database.models
     asset, prediction = models.asset.__table__, models.prediction.__table__
     shared = state.config.reuse_across_instances
     where = [] if shared else [asset.c.instance == instance]
 
-    def work(session: Session) -> dict[str, Prediction]:
+    def work(session: Session) -> dict[str, tuple[Label, ...]]:
+        answered = inquiry.answers(session, contents)
         rows = session.execute(
             select(asset.c.sha256, prediction.c.labels)
             .join_from(asset, prediction, prediction.c.asset_id == asset.c.id)
             .where(
                 *where,
                 asset.c.sha256.in_(contents),
-                prediction.c.provider == provider,
-                prediction.c.model == model,
+                prediction.c.provider == inquiry.provider,
+                prediction.c.model == inquiry.model,
             )
         )
-        return {
-            row.sha256: Prediction(
-                provider, model, tuple(Label(*label) for label in row.labels)
-            )
-            for row in rows
+        stored = {
+            row.sha256: tuple(Label(*label) for label in row.labels) for row in rows
         }
+        return {**answered, **stored}
 
     return state.database.transact(work)
 
@@ -197,8 +214,8 @@ def _send(
     with app.app_context():
         outcomes = _send_allowed(state, request)
     places, spread = [], []
-    for (_, same), outcome in zip(request.images, outcomes, strict=True):
-        for place in same:
+    for image, outcome in zip(request.images, outcomes, strict=True):
+        for place in image.places:
             places.append(place)
             spread.append((request.provider, outcome))
     return places, spread
@@ -206,26 +223,49 @@ def _send(
 
 def _send_allowed(state: State, request: _Request) -> list[Prediction | TaggingError]:
     number = len(request.images)
-    settings = request.settings[request.provider.name]
-    missing = missing_fields(request.provider, settings)
+    missing = missing_fields(request.provider, request.settings[request.provider.name])
     if missing:
         return [ProviderPaused(f"It is paused: {', '.join(missing)} not set.")] * number
     try:
-        granted = state.database.transact(
-            lambda session: gate.admit(
-                session,
-                state.database.models,
-                request.instance,
-                request.provider.name,
-                number,
-                settings.get("monthly_limit", 0),
-            )
+        refused = state.database.transact(
+            lambda session: _admit(session, state, request)
         )
     except TaggingError as error:
         return [error] * number
-    images = [image for image, _ in request.images[:granted]]
-    answers = _call(state, request, images) if images else []
-    return answers + [_over_limit(settings)] * (number - granted)
+    sent = [image for image in request.images if image.sha256 not in refused]
+    outcomes = {**refused, **(_call(state, request, sent) if sent else {})}
+    return [outcomes[image.sha256] for image in request.images]
+
+
+def _admit(
+    session: Session, state: State, request: _Request
+) -> dict[str, TaggingError]:
+    """Reserve and count what may be sent now, both or neither.
+
+    :return: why the rest may not, by digest.
+    :raises TaggingError: if nothing may.
+    """
+    settings = request.settings[request.provider.name]
+    contents = [image.sha256 for image in request.images]
+    reserved = request.inquiry.reserve(session, contents)
+    ours = [content for content in contents if content in reserved]
+    granted = gate.admit(
+        session,
+        state.database.models,
+        request.instance,
+        request.provider.name,
+        len(ours),
+        settings.get("monthly_limit", 0),
+    )
+    request.inquiry.release(session, ours[granted:])
+    asked = ProviderBusy(
+        "Somebody else is sending the same image just now; try again in a few seconds.",
+        inquiries.SOON,
+    )
+    return {
+        **{content: asked for content in contents if content not in reserved},
+        **dict.fromkeys(ours[granted:], _over_limit(settings)),
+    }
 
 
 def missing_fields(provider: Kind, settings: Mapping[str, Any]) -> list[str]:
@@ -238,41 +278,84 @@ def missing_fields(provider: Kind, settings: Mapping[str, Any]) -> list[str]:
 
 
 def _call(
+    state: State, request: _Request, sent: Sequence[_Image]
+) -> dict[str, Prediction | TaggingError]:
+    """Send images, and write down at once what came of it.
+
+    :return: the outcomes by digest.
+    """
+    failure: TaggingError | None = None
+    outcomes: dict[str, Prediction | TaggingError]
+    try:
+        answers = _ask(state, request, [image.image for image in sent])
+        outcomes = {
+            image.sha256: answer for image, answer in zip(sent, answers, strict=True)
+        }
+    except TaggingError as error:
+        failure = error
+        outcomes = {image.sha256: error for image in sent}
+    _conclude(state, request, outcomes, failure)
+    inquiries.tidy(state.database)
+    return outcomes
+
+
+def _ask(
     state: State, request: _Request, images: Sequence[SentImage]
 ) -> list[Prediction | TaggingError]:
     provider = request.provider
     settings = request.settings[provider.name]
-    failure: TaggingError | None = None
     try:
         answers = provider.classify(
             images, settings, Http(state.config.allowed_origins)
         )
         if len(answers) != len(images):
             raise ProviderError(f"{provider.section.title} gave no usable answer.")
-    except TaggingError as error:
-        failure = error
+        return [
+            answer if isinstance(answer, TaggingError) else _prediction(request, answer)
+            for answer in answers
+        ]
+    except TaggingError:
+        raise
     except Exception as error:
         # Of a provider of others; its words might hold the key.
-        failure = ProviderError(
+        raise ProviderError(
             f"{provider.section.title} raised {type(error).__name__}."
-        )
-    _remember(state, request, failure)
-    if failure is not None:
-        return [failure] * len(images)
-    model = provider.model(settings)
-    return [
-        answer
-        if isinstance(answer, TaggingError)
-        else Prediction(provider.name, model, tuple(answer))
-        for answer in answers
-    ]
+        ) from None
 
 
-def _remember(state: State, request: _Request, failure: TaggingError | None) -> None:
+def _prediction(request: _Request, labels: Sequence[Label]) -> Prediction:
+    """Take what was said, if the database can store it.
+
+    :raises ValueError: if it cannot.
+    """
+    return Prediction(
+        request.inquiry.provider,
+        request.inquiry.model,
+        tuple(
+            heard(label.id, label.name, confidence(label.confidence))
+            for label in labels
+        ),
+    )
+
+
+def _conclude(
+    state: State,
+    request: _Request,
+    outcomes: Mapping[str, Prediction | TaggingError],
+    failure: TaggingError | None,
+) -> None:
+    """Keep the answers, give up what has none, and remember how the provider fares."""
     models, instance = state.database.models, request.instance
     name = request.provider.name
+    said = {
+        content: outcome.labels
+        for content, outcome in outcomes.items()
+        if isinstance(outcome, Prediction)
+    }
 
     def work(session: Session) -> None:
+        request.inquiry.answer(session, said)
+        request.inquiry.release(session, outcomes.keys() - said.keys())
         # One that merely does not like the image works.
         if failure is None or isinstance(failure, ProviderRejected):
             gate.note_success(session, models, instance, name)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from .clouds import GOOGLE_ON, answer_each
 from .hosts import Host, make_host
 from .services import DATABASES, temporary_database
+from .vendors import Vendor, vendor
 
 
 @pytest.fixture(params=DATABASES)
@@ -40,3 +42,23 @@ def inline_host(sqlite_url: str) -> Iterator[Host]:
     """A host whose uploads are tagged before the upload's call returns."""
     with make_host(sqlite_url, AUTOTAG_RUNNER="inline") as made:
         yield made
+
+
+@pytest.fixture
+def google() -> Iterator[Vendor]:
+    with vendor() as running:
+        running.answer = answer_each
+        yield running
+
+
+@pytest.fixture
+def cloud_host(database_url: str, google: Vendor) -> Iterator[Host]:
+    """A host that asks Google too; nobody works off its queue."""
+    with make_host(
+        database_url,
+        AUTOTAG_GOOGLE_ENDPOINT=google.url,
+        AUTOTAG_ALLOWED_ORIGINS=[google.url],
+        **GOOGLE_ON,
+    ) as host:
+        host.app.config["SECRET_KEY"] = "of the host, and long enough for it"
+        yield host

@@ -26,6 +26,7 @@ CHECKS = {
     "one_of": checks.one_of("thread", "none"),
     "text": checks.text,
     "folder": checks.folder,
+    "price": checks.price,
 }
 
 
@@ -151,3 +152,20 @@ def test_a_long_value_is_cut_in_the_message() -> None:
     with pytest.raises(ValueError) as caught:
         checks.boolean("x" * 10_000)
     assert len(str(caught.value)) < 120
+
+
+@pytest.mark.parametrize(
+    ("value", "made"),
+    [(None, None), (" $1.50 ", "$1.50"), ("1.50 €", "1.50 €"), (1.5, "1.5"), (2, "2")],
+)
+def test_price_stays_as_it_is_written(value: Any, made: str | None) -> None:
+    assert checks.price(value) == made
+
+
+@pytest.mark.parametrize("value", ["", "cheap", "1,50 €", "$-1", True, math.nan, []])
+def test_price_refuses_what_is_none(value: Any) -> None:
+    with pytest.raises(ValueError) as caught:
+        checks.price(value)
+    assert str(caught.value) == (
+        f"must be a price such as 1.50, $1.50, 1.50 € or EUR 1.50, not {value!r}"
+    )

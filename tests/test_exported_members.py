@@ -30,6 +30,7 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "ImageError",
         "ImageMissing",
         "ImageTooLarge",
+        "InquiryMixin",
         "JobMixin",
         "ListerError",
         "LoaderError",

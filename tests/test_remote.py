@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,100 +14,23 @@ from flask_autotag import AssetRef, gate, image_uploaded
 from flask_autotag.errors import ProviderBusy, ProviderError, ProviderRefused
 from flask_autotag.jobs.worker import Worker
 
+from .clouds import (
+    GOOGLE_ON,
+    answer_each,
+    be_due,
+    drain,
+    images_sent,
+    let_it_in,
+    photo,
+    provider_state,
+    tags,
+    upload,
+)
 from .hosts import ESPRESSO, Host, make_host
 from .settings.desk import Desk
-from .vendors import Answer, Recorded, Vendor, vendor
+from .vendors import Answer, Vendor
 
-GOOGLE_ON = {
-    "AUTOTAG_GOOGLE_ENABLED": True,
-    "AUTOTAG_GOOGLE_API_KEY": "AIza-secret-0123",
-}
-SAYS_CUP = {"responses": [{"labelAnnotations": [{"description": "Cup", "score": 0.9}]}]}
 MAXIMUM = ("google", "monthly_limit")
-
-
-@pytest.fixture
-def google() -> Iterator[Vendor]:
-    with vendor() as running:
-        running.answer = answer_each
-        yield running
-
-
-def answer_each(recorded: Recorded) -> Answer:
-    """Say of every image that it is a cup."""
-    number = len(recorded.json["requests"])
-    return Answer(body={"responses": SAYS_CUP["responses"] * number})
-
-
-@pytest.fixture
-def cloud_host(database_url: str, google: Vendor) -> Iterator[Host]:
-    """A host that asks Google too; nobody works off its queue."""
-    with make_host(
-        database_url,
-        AUTOTAG_GOOGLE_ENDPOINT=google.url,
-        AUTOTAG_ALLOWED_ORIGINS=[google.url],
-        **GOOGLE_ON,
-    ) as host:
-        host.app.config["SECRET_KEY"] = "of the host, and long enough for it"
-        yield host
-
-
-def photo(number: int) -> bytes:
-    """Make a photo that differs from the others."""
-    file = io.BytesIO()
-    with Image.open(ESPRESSO) as image:
-        image.thumbnail((300, 300))
-        image.putpixel((0, 0), (number % 256, number // 256, 7))
-        image.save(file, "PNG")
-    return file.getvalue()
-
-
-def upload(
-    host: Host, *numbers: int, instance: str = "shop", same: bool = False
-) -> None:
-    for number in numbers:
-        image_uploaded.send(
-            host.app,
-            asset=AssetRef("photo", str(number)),
-            image=photo(0 if same else number),
-            instance=instance,
-        )
-
-
-def drain(host: Host) -> None:
-    Worker(host.app, host.autotag.state_of(host.app)).drain()
-
-
-def tags(host: Host, number: int, instance: str = "shop") -> dict[str, str | None]:
-    with host.app.app_context():
-        found = host.autotag.tags_for(AssetRef("photo", str(number)), instance)
-    return {tag.name: tag.provider for tag in found}
-
-
-def images_sent(google: Vendor) -> int:
-    return sum(len(recorded.json["requests"]) for recorded in google.requests)
-
-
-def provider_state(host: Host, instance: str = "shop") -> gate.ProviderState:
-    state = host.autotag.state_of(host.app)
-    with host.app.app_context(), state.database.begin() as session:
-        return gate.read_states(session, state.database.models, instance)["google"]
-
-
-def be_due(host: Host) -> None:
-    table = host.autotag.state_of(host.app).database.models.job.__table__
-    with host.app.app_context(), host.db.engine.begin() as connection:
-        connection.execute(
-            update(table).where(table.c.state == "queued").values(run_at=1)
-        )
-
-
-def let_it_in(host: Host) -> None:
-    """As if the time for which it was to be left alone were over."""
-    models = host.autotag.state_of(host.app).database.models
-    table = models.provider_state.__table__
-    with host.app.app_context(), host.db.engine.begin() as connection:
-        connection.execute(update(table).values(open_until=1))
 
 
 def test_both_say_what_they_know(cloud_host: Host, google: Vendor) -> None:
@@ -305,6 +227,53 @@ class TestFailures:
         drain(cloud_host)
         [job] = cloud_host.jobs()
         assert job.error_text == "Google Cloud Vision raised KeyError."
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "state", "code", "seconds"),
+    [
+        (400, {}, "done", None, None),
+        (401, {}, "done", None, None),
+        (403, {}, "done", None, None),
+        (404, {}, "done", None, None),
+        (413, {}, "done", None, None),
+        (415, {}, "done", None, None),
+        (302, {"Location": "http://169.254.169.254/"}, "done", None, None),
+        (429, {}, "queued", "provider_busy", 60),
+        (429, {"Retry-After": "120"}, "queued", "provider_busy", 120),
+        (429, {"Retry-After": "86400"}, "queued", "provider_busy", 3600),
+        (503, {"Retry-After": "120"}, "queued", "provider_busy", 120),
+        (500, {}, "queued", "provider_failed", 10),
+        (503, {}, "queued", "provider_failed", 10),
+    ],
+)
+def test_what_becomes_of_the_job(
+    sqlite_url: str,
+    google: Vendor,
+    status: int,
+    headers: dict[str, str],
+    state: str,
+    code: str | None,
+    seconds: float | None,
+) -> None:
+    google.answer = Answer(status, {}, headers)
+    with make_host(
+        sqlite_url,
+        AUTOTAG_GOOGLE_ENDPOINT=google.url,
+        AUTOTAG_ALLOWED_ORIGINS=[google.url],
+        **GOOGLE_ON,
+    ) as host:
+        upload(host, 1)
+        drain(host)
+        [job] = host.jobs()
+        assert (job.state, job.error_code) == (state, code)
+        # Who is asked to wait loses no try.
+        assert job.failures == (1 if code == "provider_failed" else 0)
+        if seconds is not None:
+            assert seconds / 2 <= job.run_at - job.created_at < seconds + 60
+        paused = provider_state(host).paused is not None
+        assert paused == (status in (302, 401, 403, 404))
+        assert tags(host, 1) == {"espresso": "tensorflow"}
 
 
 class TestPause:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import select
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -132,3 +134,51 @@ def flood(file: Any) -> None:
     """Write as much as anybody reads."""
     while True:
         file.write(b" " * 2**16)
+
+
+@contextmanager
+def listening(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Run a server that does to its first visitor what *serve* does.
+
+    :return: its host and port.
+    """
+    server = socket.create_server(("127.0.0.1", 0))
+    opened = [server]
+
+    def run() -> None:
+        with suppress(OSError):
+            visitor, _ = server.accept()
+            opened.append(visitor)
+            with visitor:
+                serve(visitor)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        for each in opened:
+            # Wakes up who waits for it.
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        server.close()
+
+
+def dripping(beginning: bytes, drop: bytes) -> Callable[[socket.socket], None]:
+    """Serve *beginning*, and then a drop now and then, for ever."""
+
+    def serve(visitor: socket.socket) -> None:
+        visitor.sendall(beginning)
+        while True:
+            visitor.sendall(drop)
+            time.sleep(0.05)
+
+    return serve
+
+
+def silent(visitor: socket.socket) -> None:
+    """Read nothing and say nothing, until the visitor goes."""
+    poll = select.poll()
+    poll.register(visitor, select.POLLRDHUP | select.POLLHUP)
+    poll.poll()

@@ -6,6 +6,8 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from .. import gate
 from ..errors import TaggingError
 from ..providers.base import RemoteProvider, SentImage
@@ -50,9 +52,14 @@ def try_connection(
             name, False, gettext("Type the key, and what else it needs, first.")
         )
     models = state.database.models
-    if not state.database.transact(
-        lambda session: gate.may_test(session, models, instance, name)
-    ):
+
+    def work(session: Session) -> bool:
+        allowed = gate.may_test(session, models, instance, name)
+        if allowed:
+            gate.count(session, models, instance, name, 1)
+        return allowed
+
+    if not state.database.transact(work):
         return ConnectionTest(
             name, False, gettext("It was tried just now. Wait ten seconds.")
         )

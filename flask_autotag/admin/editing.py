@@ -37,6 +37,7 @@ from .form import (
 from .scope import Scope
 from .text import gettext
 from .trial import RecentImage, Trial, recent_images, try_bytes, try_recent
+from .usage import usage_sentence
 
 #: Images that a preview looks at: as many as there is patience for, in a request.
 _PREVIEWED = 20_000
@@ -124,6 +125,12 @@ class Page:
         models, instance = self.state.database.models, self.scope.instance
         return self.state.database.transact(
             lambda session: read_states(session, models, instance)
+        )
+
+    def usage(self, section: str) -> str:
+        """Say what a provider was sent this month, and about what that cost."""
+        return usage_sentence(
+            self.provider_states[section].calls, self.layers.resolve()[section]
         )
 
     def is_elsewhere(self, section: str) -> bool:

@@ -155,6 +155,9 @@ class RemoteProvider(Provider):
     ) -> list[list[Label] | ProviderError]:
         """Classify up to ``together`` images in one request.
 
+        It should be over in half a minute; after a minute another worker may send
+        the same images.
+
         :return: for each image its labels, or what was wrong with it alone.
         :raises ProviderError: if the request as a whole failed.
         :raises ProviderBusy: if it is to be sent later.

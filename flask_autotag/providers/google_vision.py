@@ -102,7 +102,7 @@ class GoogleVisionProvider(RemoteProvider):
             answers = reply.body["responses"]
             if len(answers) != len(images):
                 raise ValueError
-            return [_labels(answer) for answer in answers]
+            return [_labels(answer, key) for answer in answers]
         except (AttributeError, KeyError, TypeError, ValueError):
             raise ProviderError(f"{_TITLE} gave no usable answer.") from None
 
@@ -125,7 +125,7 @@ def _check(reply: Reply, key: str) -> None:
             continue
         if reply.status == 400 and str(detail.get("reason")).startswith("API_KEY"):
             # A wrong key is a wrong argument to Google, and not a matter of rights.
-            words = printable(message.replace(key, "…"))
+            words = printable(message, key)
             raise ProviderRefused(f"{_TITLE} does not accept the key: {words}")
         if reply.status == 429 and "retryDelay" in detail:
             raise ProviderBusy(
@@ -142,7 +142,7 @@ def _seconds(delay: Any) -> float:
         return BUSY
 
 
-def _labels(answer: dict[str, Any]) -> list[Label] | ProviderError:
+def _labels(answer: dict[str, Any], key: str) -> list[Label] | ProviderError:
     """Read what was said of one image; beside an error there may be labels."""
     found = [
         heard(
@@ -155,7 +155,7 @@ def _labels(answer: dict[str, Any]) -> list[Label] | ProviderError:
     error = answer.get("error")
     if found or not error:
         return surest(found)
-    words = printable(str(error.get("message", "")))
+    words = printable(str(error.get("message", "")), key)
     if error.get("code") == _INVALID_ARGUMENT:
         return ProviderRejected(f"{_TITLE} does not take the image: {words}")
     return ProviderError(f"{_TITLE} failed for the image: {words}")

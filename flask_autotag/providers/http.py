@@ -21,9 +21,11 @@ from ..errors import (
 if TYPE_CHECKING:
     from requests import Response, Session
 
+    from .transport import Deadline
+
 #: Seconds to connect, and between two packets.
 _CONNECT, _READ = 5.0, 15.0
-#: Seconds for all of an answer, which some server might send byte by byte.
+#: Seconds for all of an exchange, which some server might make byte by byte.
 TOTAL = 30.0
 #: Bytes of the largest answer: one of 50 labels for 16 images has some 100 KB.
 LARGEST = 2 * 2**20
@@ -54,7 +56,8 @@ class Http:
 
     :param allowed: origins that may be private and without TLS, because the
         application's configuration names them.
-    :param total: seconds for one answer.
+    :param total: seconds for the whole of a request and its answer, but for the time
+        in which the system looks up a name.
     """
 
     allowed: frozenset[str] = field(default_factory=frozenset)
@@ -76,52 +79,66 @@ class Http:
         """
         import requests
         from requests_hardened.ip_filter import InvalidIPAddress
+        from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-        end = time.monotonic() + self.total
-        try:
-            with self._session(url) as session:
-                response = session.post(
-                    url,
-                    headers=dict(headers),
-                    data=data,
-                    timeout=(_CONNECT, _READ),
-                    stream=True,
-                    allow_redirects=False,
-                )
-                with response:
-                    return Reply(
-                        response.status_code,
-                        response.headers,
-                        _parse(_read(response, end, provider)),
-                    )
-        except InvalidIPAddress:
-            raise ProviderRefused(
-                f"{provider}'s endpoint leads to a private address."
-            ) from None
-        except (requests.RequestException, OSError) as error:
-            # Never its own words: they may hold the address.
-            raise ProviderError(
-                f"{provider} cannot be reached ({type(error).__name__})."
-            ) from None
+        from .transport import Deadline
 
-    def _session(self, url: str) -> Session:
-        import requests
-        from requests_hardened import Config, Manager
+        too_slow = ProviderError(f"{provider} took too long to answer.")
+        with Deadline(self.total) as deadline:
+            try:
+                reply = self._exchange(provider, url, headers, data, deadline)
+            except InvalidIPAddress:
+                raise ProviderRefused(
+                    f"{provider}'s endpoint leads to a private address."
+                ) from None
+            except (requests.ReadTimeout, ReadTimeoutError):
+                raise too_slow from None
+            except (requests.RequestException, HTTPError, OSError) as error:
+                if not deadline.is_over:
+                    # Never its own words: they may hold the address.
+                    raise ProviderError(
+                        f"{provider} cannot be reached ({type(error).__name__})."
+                    ) from None
+        if deadline.is_over:
+            # What was cut short may look like a whole answer.
+            raise too_slow
+        return reply
+
+    def _exchange(
+        self,
+        provider: str,
+        url: str,
+        headers: Mapping[str, str],
+        data: bytes,
+        deadline: Deadline,
+    ) -> Reply:
+        timeout = (min(_CONNECT, self.total), min(_READ, self.total))
+        with (
+            self._session(url, deadline, timeout) as session,
+            session.post(
+                url,
+                headers=dict(headers),
+                data=data,
+                timeout=timeout,
+                stream=True,
+                allow_redirects=False,
+            ) as response,
+        ):
+            body = _parse(_read(response, provider))
+            return Reply(response.status_code, response.headers, body)
+
+    def _session(
+        self, url: str, deadline: Deadline, timeout: tuple[float, float]
+    ) -> Session:
+        from .transport import guarded_session, plain_session
 
         parts = urlsplit(url)
         if f"{parts.scheme}://{parts.netloc}" in self.allowed:
-            session = requests.Session()
+            session = plain_session(deadline)
         elif parts.scheme != "https":
             raise ProviderRefused("The provider's endpoint is not https.")
         else:
-            session = Manager(
-                Config(
-                    default_timeout=(_CONNECT, _READ),
-                    never_redirect=True,
-                    ip_filter_enable=True,
-                    ip_filter_allow_loopback_ips=False,
-                )
-            ).get_session()
+            session = guarded_session(deadline, timeout)
         session.trust_env = False
         # Else requests reads all of a redirecting answer, however much it is.
         session.get_redirect_target = lambda _response: None  # type: ignore[assignment, method-assign]
@@ -142,7 +159,7 @@ def check_status(provider: str, reply: Reply, secret: str, message: str) -> None
     """
     if reply.status == 200:
         return
-    words = printable(message.replace(secret, "…") if secret else message)
+    words = printable(message, secret)
     sentence = f"{provider} answered {reply.status}" + (f": {words}" if words else ".")
     wait = _retry_after(reply.headers)
     if reply.status == 429 or (reply.status in (500, 502, 503, 504) and wait):
@@ -154,8 +171,13 @@ def check_status(provider: str, reply: Reply, secret: str, message: str) -> None
     raise ProviderError(sentence)
 
 
-def printable(text: str) -> str:
-    """Write a vendor's words as one short line."""
+def printable(text: str, secret: str) -> str:
+    """Write a vendor's words as one short line.
+
+    :param secret: what must not be repeated; may be empty.
+    """
+    if secret:
+        text = text.replace(secret, "…")
     line = "".join(each if each.isprintable() else " " for each in text)
     return " ".join(line.split())[:_WORDS]
 
@@ -173,15 +195,13 @@ def confidence(value: Any) -> float:
     return number
 
 
-def _read(response: Response, end: float, provider: str) -> bytes:
+def _read(response: Response, provider: str) -> bytes:
     parts, size = [], 0
     while part := response.raw.read1(2**16, decode_content=True):
         parts.append(part)
         size += len(part)
         if size > LARGEST:
             raise ProviderError(f"{provider} answered with more than {LARGEST} bytes.")
-        if time.monotonic() > end:
-            raise ProviderError(f"{provider} took too long to answer.")
     return b"".join(parts)
 
 

@@ -32,4 +32,12 @@ def limit_fields() -> tuple[Field, ...]:
             Input.CHOICE,
             choices=lambda _model_dir: (SKIP, WAIT),
         ),
+        Field(
+            "price",
+            None,
+            checks.price,
+            "Price of 1,000 images",
+            "The provider's list price, such as $1.50, 1.50 € or EUR 1.50. It is used"
+            " for estimates alone, which leave free images and discounts out.",
+        ),
     )

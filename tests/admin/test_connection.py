@@ -62,8 +62,9 @@ def test_it_is_no_port_scanner(office: Office, ada: Visitor, google: Vendor) -> 
     assert len(google.requests) == 1
     table = office.desk.state.database.models.provider_state.__table__
     office.desk.execute(update(table).values(tested_at=1))
-    ada.send(SHOP_URL, test="google", **typed)
+    page = ada.send(SHOP_URL, test="google", **typed)
     assert len(google.requests) == 2
+    assert "Images sent this month: 2." in page.html
     page = ada.send(
         SHOP_URL, test="google", **{ENDPOINT: "http://127.0.0.1:22", KEY: SECRET}
     )
@@ -103,3 +104,41 @@ def test_a_pause_is_shown_until_somebody_resumes(office: Office, ada: Visitor) -
     assert "Paused since" not in page.html
     with office.host.app.app_context(), state.database.begin() as session:
         assert gate.admit(session, models, "shop", "google", 1, 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("price", "limit", "sentence"),
+    [
+        (None, 0, "Images sent this month: 1,240."),
+        (
+            "$1.50",
+            0,
+            "Images sent this month: 1,240, about $1.86 at the list price.",
+        ),
+        (None, 5000, "Images sent this month: 1,240 of 5,000; left: 3,760."),
+        (
+            "1.50 €",
+            1000,
+            "Images sent this month: 1,240 of 1,000, about 1.86 € at the list price;"
+            " left: 0.",
+        ),
+    ],
+)
+def test_what_was_sent_and_what_that_cost(
+    office: Office, ada: Visitor, price: str | None, limit: int, sentence: str
+) -> None:
+    state = office.desk.state
+    with office.host.app.app_context(), state.database.begin() as session:
+        gate.admit(session, state.database.models, "shop", "google", 1240, 0)
+    office.desk.save({("google", "price"): price, ("google", "monthly_limit"): limit})
+    section = "[aria-labelledby=autotag-section-google]"
+    assert sentence in ada.get(SHOP_URL).texts(f"{section} p.at-notes")
+
+
+def test_a_price_that_is_none_is_refused(ada: Visitor) -> None:
+    page = ada.send(SHOP_URL, **{"setting.google.price": "cheap"})
+    assert page.status == 422
+    assert page.error("setting.google.price") == (
+        "Price of 1,000 images must be a price such as 1.50, $1.50, 1.50 € or EUR 1.50,"
+        " not 'cheap'."
+    )

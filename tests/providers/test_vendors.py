@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,7 +39,17 @@ from flask_autotag.providers.google_vision import GoogleVisionProvider
 from flask_autotag.providers.http import Http
 from flask_autotag.settings.secret import Secret
 
-from ..vendors import Answer, Recorded, Vendor, drip, flood, vendor
+from ..vendors import (
+    Answer,
+    Recorded,
+    Vendor,
+    drip,
+    dripping,
+    flood,
+    listening,
+    silent,
+    vendor,
+)
 from . import schemas
 
 KEY = "AIza-secret-0123"
@@ -439,6 +450,86 @@ def test_a_server_that_misbehaves(
     assert str(caught.value).endswith(message)
 
 
+HEADER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+BODY = HEADER + b"Content-Length: 100000\r\n\r\n{"
+
+
+class TestDeadline:
+    """All of an exchange has one end, however long its parts may take."""
+
+    def ask(self, address: str, scheme: str = "http", size: int = 1) -> str:
+        """Say how it failed."""
+        url = f"{scheme}://{address}"
+        with pytest.raises(ProviderError) as caught:
+            Http(frozenset({url}), total=0.5).post(
+                "Google", url, headers={}, data=b"x" * size
+            )
+        assert type(caught.value) is ProviderError
+        return str(caught.value)
+
+    @pytest.mark.parametrize(
+        "serve",
+        [
+            dripping(b"HTTP/1.1 20", b"0"),
+            dripping(HEADER + b"X-Long: ", b"x"),
+            dripping(HEADER, b"X-Many: x\r\n"),
+            dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+            dripping(BODY, b" "),
+            silent,
+        ],
+        ids=["status", "header", "headers", "continue", "body", "silence"],
+    )
+    def test_a_server_that_drips(self, serve: Any) -> None:
+        with listening(serve) as address:
+            assert self.ask(address) == "Google took too long to answer."
+
+    def test_one_that_does_not_read(self) -> None:
+        with listening(silent) as address:
+            assert self.ask(address, size=2**25) == "Google took too long to answer."
+
+    @pytest.mark.parametrize(
+        "serve", [silent, dripping(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc", b"x")]
+    )
+    def test_one_that_does_not_end_its_handshake(self, serve: Any) -> None:
+        with listening(serve) as address:
+            message = self.ask(address, "https")
+        assert message.startswith(
+            ("Google took too long to answer.", "Google cannot be reached (")
+        )
+
+    def test_no_thread_is_left(self, server: Vendor) -> None:
+        Http(frozenset({server.url})).post("Google", server.url, headers={}, data=b"")
+        with listening(silent) as address:
+            self.ask(address)
+        names = {thread.name for thread in threading.enumerate()}
+        assert "flask-autotag-deadline" not in names
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        BODY,
+        HEADER + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnot!",
+        HEADER + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        HEADER + b"X-Long: " + b"x" * 2**17,
+        HEADER + b"X-Many: x\r\n" * 1000,
+        b"nonsense\r\n\r\n",
+        b"",
+    ],
+    ids=["short", "no gzip", "no chunk", "long", "many", "no HTTP", "nothing"],
+)
+def test_an_answer_that_breaks_off_or_is_none(answer: bytes) -> None:
+    def serve(visitor: socket.socket) -> None:
+        visitor.recv(2**16)
+        visitor.sendall(answer)
+
+    with listening(serve) as address:
+        url = f"http://{address}"
+        with pytest.raises(ProviderError) as caught:
+            Http(frozenset({url})).post("Google", url, headers={}, data=b"x")
+    assert str(caught.value).startswith("Google cannot be reached (")
+
+
 class TestWhereTo:
     def ask(self, url: str) -> None:
         Http().post("Google", url, headers={"X-Goog-Api-Key": KEY}, data=b"x")
@@ -490,6 +581,37 @@ class TestWhereTo:
         with pytest.raises(ProviderRefused):
             self.ask("https://vision.googleapis.com/")
         assert asked == ["vision.googleapis.com"]
+
+    def test_a_name_that_becomes_private_later(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was looked up and checked is what is connected to."""
+        public, names, connected = "93.184.216.34", [], []
+
+        def lookup(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+            if host != public:
+                names.append(host)
+            address = "10.0.0.1" if len(names) > 1 else public
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+        def connect(_: socket.socket, address: Any) -> None:
+            connected.append(address)
+            raise ConnectionRefusedError
+
+        monkeypatch.setattr(socket, "getaddrinfo", lookup)
+        monkeypatch.setattr(socket.socket, "connect", connect)
+        with pytest.raises(ProviderError):
+            self.ask("https://vision.googleapis.com/")
+        assert names == ["vision.googleapis.com"]
+        assert connected == [(public, 443)]
+
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_no_redirect_is_followed(self, server: Vendor, status: int) -> None:
+        with vendor() as other:
+            server.answer = Answer(status, headers={"Location": other.url})
+            with pytest.raises(ProviderRefused):
+                Ask("google", server)()
+            assert (len(server.requests), other.requests) == (1, [])
 
     def test_an_origin_that_is_allowed_is_only_that_one(self, server: Vendor) -> None:
         http = Http(frozenset({server.url}))
