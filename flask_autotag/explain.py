@@ -13,8 +13,8 @@ from .assets import AssetRef
 from .decisions import PERSON, read_decisions
 from .models import Models
 from .providers.base import Prediction
-from .reapply import read_predictions
 from .settings.resolution import Settings
+from .store import read_predictions
 from .verdicts import Outcome, Verdict, judge
 
 #: What to say of a label, in English.

@@ -6,7 +6,7 @@ Nothing is classified again: predictions are kept with their thresholds not appl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -17,9 +17,8 @@ from .assets import AssetRef
 from .database import lock_writers
 from .decisions import PROVIDER, settle
 from .models import Models
-from .providers.base import Label, Prediction
 from .settings.resolution import Settings
-from .store import Decided, Entry, assign, decide
+from .store import Decided, Entry, assign, decide, read_predictions
 from .tagging import Choice, Classified
 from .verdicts import APPLIED
 
@@ -253,23 +252,6 @@ def _chunks(
             return
         yield chunk
         after = chunk.last
-
-
-def read_predictions(
-    session: Session, models: Models, asset_ids: Sequence[int]
-) -> dict[int, list[Prediction]]:
-    """Read what providers said of some assets, by their rows."""
-    table = models.prediction.__table__
-    found: dict[int, list[Prediction]] = {asset_id: [] for asset_id in asset_ids}
-    rows = session.execute(
-        select(table.c.asset_id, table.c.provider, table.c.model, table.c.labels)
-        .where(table.c.asset_id.in_(asset_ids))
-        .order_by(table.c.asset_id, table.c.provider)
-    )
-    for row in rows:
-        labels = tuple(Label(*label) for label in row.labels)
-        found[row.asset_id].append(Prediction(row.provider, row.model, labels))
-    return found
 
 
 #: State, key, providers, model and confidence of a tag that providers gave.

@@ -36,7 +36,7 @@ from .providers.tensorflow import TensorFlowProvider
 from .reapply import Difference
 from .settings.resolution import Settings
 from .state import State
-from .store import Entry
+from .store import Entry, read_predictions
 from .tagging import Classified
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ class Retagging:
         models = self._state.database.models
 
         def read(session: Session) -> dict[int, list[Prediction]]:
-            return reapply.read_predictions(session, models, [one.key for one in stale])
+            return read_predictions(session, models, [one.key for one in stale])
 
         stored = self._state.database.transact(read)
         entries: dict[int, Entry] = {}

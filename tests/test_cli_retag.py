@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from flask_autotag import AssetRef, image_uploaded
-from flask_autotag.jobs.worker import Worker
 from flask_autotag.portions import Scope
 from flask_autotag.providers.base import Machine
 from flask_autotag.providers.tensorflow import TensorFlowProvider
 from flask_autotag.retagging import Retagging, Wanted, present_models
 
+from .clouds import drain, images_sent, photo, upload
 from .hosts import ESPRESSO, EXAMPLES, Host, make_host, store_labels
 from .providers.models import make_model
 from .settings.desk import Desk
 from .terminals import refused, run, sit_at_a_terminal, told
+from .vendors import Answer, Vendor
 
 GOOGLE = {("google", "api_key"): "AIza-secret-0123", ("google", "enabled"): True}
 KITTEN = EXAMPLES / "kitten.jpg"
@@ -26,10 +27,6 @@ KITTEN = EXAMPLES / "kitten.jpg"
 
 def asset(number: int) -> AssetRef:
     return AssetRef("photo", str(number))
-
-
-def drain(host: Host) -> None:
-    Worker(host.app, host.autotag.state_of(host.app)).drain()
 
 
 def tag(host: Host, *images: Path, instance: str = "default") -> None:
@@ -330,3 +327,55 @@ def test_a_model_is_called_what_its_child_calls_it(host: Host) -> None:
     assert label.model == TensorFlowProvider.current_model(
         settings["tensorflow"], Machine()
     )
+
+
+def be_out_of_date(host: Host) -> None:
+    """As if another model of each provider had classified the images."""
+    models = host.autotag.state_of(host.app).database.models
+    Desk(host).execute(
+        update(models.prediction).values(model="another 1"), delete(models.inquiry)
+    )
+
+
+def test_paid_providers_can_be_asked_in_a_dry_run(
+    cloud_host: Host, google: Vendor
+) -> None:
+    cloud_host.autotag.image_loader(lambda ref: photo(int(ref.id)))
+    upload(cloud_host, 1)
+    drain(cloud_host)
+    google.answer = Answer(
+        body={"responses": [{"labelAnnotations": [_label("Mug", 0.8)]}]}
+    )
+    be_out_of_date(cloud_host)
+    assert told(cloud_host, "retag", "--dry-run")[0].startswith("1 image: 0 tags added")
+    assert images_sent(google) == 1
+    assert "photo 1 (shop): + mug  - cup  = 1 kept" in told(
+        cloud_host, "retag", "--dry-run", "--paid", "--yes"
+    )
+    assert images_sent(google) == 2
+    assert tags(cloud_host, 1, "shop") == ["espresso", "Cup"]
+
+
+def test_what_a_provider_said_counts_on_where_it_fails_now(
+    cloud_host: Host, google: Vendor
+) -> None:
+    cloud_host.autotag.image_loader(lambda ref: photo(int(ref.id)))
+    upload(cloud_host, 1)
+    drain(cloud_host)
+    be_out_of_date(cloud_host)
+    google.answer = Answer(status=403)
+    told(cloud_host, "retag", "--yes")
+    drain(cloud_host)
+    assert tags(cloud_host, 1, "shop") == ["espresso", "Cup"]
+    # It was said of other bytes than those.
+    cloud_host.autotag.image_loader(lambda ref: KITTEN)
+    told(cloud_host, "retag", "--all", "--yes")
+    drain(cloud_host)
+    assert "Cup" not in tags(cloud_host, 1, "shop")
+    told(cloud_host, "retag", "--stored")
+    drain(cloud_host)
+    assert "Cup" not in tags(cloud_host, 1, "shop")
+
+
+def _label(name: str, score: float) -> dict[str, object]:
+    return {"description": name, "score": score}
