@@ -224,7 +224,7 @@ def test_a_dry_run_only_counts(host: Host) -> None:
 def test_before_images_are_sent_elsewhere_it_asks(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Desk(host).save(GOOGLE, "shop")
+    Desk(host).save({**GOOGLE, ("google", "price"): "$1.50"}, "shop")
     list_photos(host, 2, "shop")
     assert refused(host, "tag-untagged") == (
         "Error: There is no terminal to ask on; --yes says that it may go on."
@@ -232,8 +232,9 @@ def test_before_images_are_sent_elsewhere_it_asks(
     sit_at_a_terminal(monkeypatch)
     result = run(host, "tag-untagged", input="n\n")
     assert (result.exit_code, host.jobs()) == (1, [])
-    assert "Google Cloud Vision" in result.stderr
-    assert "2 images" in result.stderr
+    assert result.stderr.splitlines()[0] == (
+        "shop: Google Cloud Vision: 2 images, about $0.01 at the list price entered."
+    )
     assert result.stderr.endswith("Error: Nothing was done.\n")
     assert run(host, "tag-untagged", input="y\n").exit_code == 0
     assert queued(host) == ["1", "2"]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import click
 
-from ..providers.registry import enabled_elsewhere
+from ..estimates import estimates
 from ..state import State
-from .common import counted
 
 
 def is_terminal() -> bool:
@@ -37,18 +36,20 @@ def ask_about_costs(state: State, images: Mapping[str, int], yes: bool) -> None:
 
     :param images: how many may be sent, by instance.
     """
-    sentences = list(estimates(state, images))
-    for sentence in sentences:
-        click.echo(sentence, err=True)
-    if sentences:
+    lines = [
+        line
+        for instance in sorted(images)
+        for line in _costs(state, instance, images[instance])
+    ]
+    for line in lines:
+        click.echo(line, err=True)
+    if lines:
         ask("May these images be sent there?", yes)
 
 
-def estimates(state: State, images: Mapping[str, int]) -> Iterable[str]:
-    """Say for each instance and provider elsewhere what images of it may cost."""
-    for instance, number in sorted(images.items()):
-        for provider in enabled_elsewhere(state.settings_for(instance)):
-            yield (
-                f"{provider.section.title} gets up to {counted(number, 'image')} of the"
-                f" instance {instance}."
-            )
+def _costs(state: State, instance: str, number: int) -> list[str]:
+    settings, models = state.settings_for(instance), state.database.models
+    found = state.database.transact(
+        lambda session: estimates(session, models, settings, instance, number)
+    )
+    return [f"{instance}: {each.sentence}" for each in found]
