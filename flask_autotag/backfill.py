@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from .assets import AssetRef
 from .database import lock_writers
 from .errors import TaggingError
-from .jobs.again import UNSEEN
+from .jobs.again import UNSEEN, path_again
 from .jobs.queue import BULK, QUARANTINED, QUEUED, RUNNING, enqueue
 from .listing import Listed, list_assets
 from .models import Models
@@ -132,11 +132,13 @@ class Backlog:
 
         :raises TaggingError: if it cannot be read, or nothing tells where it is.
         """
-        image = capture(
-            each.image,
-            loadable=self._state.hooks.can_load(each.asset.type),
-            most=self._state.config.max_image_bytes,
-        )
+        state, source = self._state, each.image
+        loadable = state.hooks.can_load(each.asset.type)
+        if source is None and not loadable:
+            source = state.database.transact(
+                lambda session: path_again(session, state, each.asset)
+            )
+        image = capture(source, loadable=loadable, most=state.config.max_image_bytes)
         return image if image.content else replace(image, content=UNSEEN)
 
     def _read(self) -> Iterator[tuple[str, AssetRef, Captured]]:

@@ -172,6 +172,23 @@ def test_a_file_that_is_gone_is_named_and_costs_the_others_nothing(host: Host) -
     assert queued(host) == ["2"]
 
 
+def test_an_image_that_nothing_tells_of(host: Host) -> None:
+    """One of them was uploaded once, and its job still knows the file."""
+    image_uploaded.send(host.app, asset=asset(2), image=ESPRESSO)
+    with host.app.app_context():
+        table = host.models.job.__table__
+    ended = {"state": "failed", "dedupe_key": None, "run_at": None}
+    Desk(host).execute(update(table).values(**ended))
+    host.autotag.asset_lister(lambda: [asset(1), asset(2)])
+    result = run(host, "tag-untagged")
+    assert result.stderr.splitlines()[1:] == [
+        "    photo 1 (default): Nothing tells where the image of photo 1 is: register"
+        " an image_loader."
+    ]
+    [_, again] = host.jobs()
+    assert (again.asset_id, again.path) == ("2", str(ESPRESSO))
+
+
 def test_where_tagging_is_off_images_are_left_alone(host: Host) -> None:
     Desk(host).save({("", "enabled"): False}, "shop")
     host.autotag.asset_lister(
