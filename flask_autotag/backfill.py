@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import pickle
 import tempfile
 from collections import Counter
@@ -18,7 +17,7 @@ from .assets import AssetRef
 from .database import lock_writers
 from .errors import TaggingError
 from .jobs.again import UNSEEN, path_again
-from .jobs.queue import BULK, QUARANTINED, QUEUED, RUNNING, enqueue
+from .jobs.queue import QUARANTINED, QUEUED, RUNNING, Intent, enqueue_bulk
 from .listing import Listed, list_assets
 from .models import Models
 from .portions import PORTION, Advance, Scope
@@ -100,10 +99,9 @@ class Backlog:
     def queue(self) -> Iterator[list[int]]:
         """Write the jobs, some hundred in a transaction.
 
-        One that was written meanwhile, or by a command that was killed, is not
-        written again.
+        What was classified meanwhile is left out; of one content there is one job.
 
-        :return: the ids of the jobs, transaction by transaction.
+        :return: the ids of the jobs, or of those that were there, by transaction.
         """
         self._file.seek(0)
         for portion in _portions(self._read(), PORTION, weigh=_weight, most=_BYTES):
@@ -113,7 +111,10 @@ class Backlog:
         new = {(each.instance, each.asset): each for each in listed}
         database = self._state.database
         known = database.transact(
-            lambda session: _known(session, database.models, list(new))
+            lambda session: (
+                _classified(session, database.models, list(new))
+                | _to_come(session, database.models, list(new))
+            )
         )
         return (each for key, each in new.items() if key not in known)
 
@@ -124,7 +125,7 @@ class Backlog:
             except TaggingError as error:
                 self.unreadable.add(each.asset, each.instance, error)
                 return
-            pickle.dump((each.instance, each.asset, image), self._file)
+            pickle.dump(Intent(each.asset, each.instance, image), self._file)
         self.untagged[each.instance] += 1
 
     def _capture(self, each: Listed) -> Captured:
@@ -141,7 +142,7 @@ class Backlog:
         image = capture(source, loadable=loadable, most=state.config.max_image_bytes)
         return image if image.content else replace(image, content=UNSEEN)
 
-    def _read(self) -> Iterator[tuple[str, AssetRef, Captured]]:
+    def _read(self) -> Iterator[Intent]:
         while True:
             try:
                 # Nobody else can write to this file: it has no name.
@@ -149,24 +150,21 @@ class Backlog:
             except EOFError:
                 return
 
-    def _queue(self, portion: Sequence[tuple[str, AssetRef, Captured]]) -> list[int]:
+    def _queue(self, portion: Sequence[Intent]) -> list[int]:
         models = self._state.database.models
-        keys = [(instance, asset) for instance, asset, _ in portion]
+        keys = [(each.instance, each.asset) for each in portion]
 
         def work(session: Session) -> list[int]:
             lock_writers(session, models.job.__table__)
-            known = _known(session, models, keys)
-            return [
-                enqueue(session.connection(), models, asset, instance, image, BULK)
-                for instance, asset, image in portion
-                if (instance, asset) not in known
-            ]
+            known = _classified(session, models, keys)
+            new = [each for each in portion if (each.instance, each.asset) not in known]
+            return enqueue_bulk(session, models, new)
 
         return self._state.database.transact(work)
 
 
-def _weight(entry: tuple[str, AssetRef, Captured]) -> int:
-    return len(entry[2].data or b"")
+def _weight(intent: Intent) -> int:
+    return len(intent.image.data or b"")
 
 
 def _portions(
@@ -192,20 +190,31 @@ def _portions(
         yield portion
 
 
-def _known(session: Session, models: Models, keys: Sequence[Key]) -> set[Key]:
-    """Find those that were classified, or have a job that will do it.
-
-    What people tagged counts for nothing: no provider has seen it.
-    """
-    asset, job = models.asset.__table__, models.job.__table__
-    classified = select(asset.c.instance, asset.c.asset_type, asset.c.asset_id).where(
-        asset.c.tagged_at.is_not(None), *_among(asset, keys)
+def _classified(session: Session, models: Models, keys: Sequence[Key]) -> set[Key]:
+    """Find those that a provider has seen; what people tagged counts for nothing."""
+    table = models.asset.__table__
+    rows = session.execute(
+        select(table.c.instance, table.c.asset_type, table.c.asset_id).where(
+            table.c.tagged_at.is_not(None), *_among(table, keys)
+        )
     )
-    to_come = select(job.c.instance, job.c.asset_type, job.c.asset_id).where(
-        job.c.state.in_(_KEEPING), *_among(job, keys)
-    )
-    rows = itertools.chain(session.execute(classified), session.execute(to_come))
     return {(row.instance, AssetRef(row.asset_type, row.asset_id)) for row in rows}
+
+
+def _to_come(session: Session, models: Models, keys: Sequence[Key]) -> set[Key]:
+    """Find those that have a job which keeps them from being queued."""
+    table = models.job.__table__
+    rows = session.execute(
+        select(
+            table.c.instance, table.c.asset_type, table.c.asset_id, table.c.state
+        ).where(*_among(table, keys))
+    )
+    # The states are not asked for: a database might look for all jobs that wait.
+    return {
+        (row.instance, AssetRef(row.asset_type, row.asset_id))
+        for row in rows
+        if row.state in _KEEPING
+    }
 
 
 def _among(table: Table, keys: Sequence[Key]) -> list[ColumnElement[bool]]:

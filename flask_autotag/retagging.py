@@ -19,7 +19,8 @@ from . import reapply, remote
 from .assets import AssetRef
 from .database import lock_writers
 from .errors import ImageMissing, TaggingError
-from .jobs.again import enqueue_again, load_again, path_again
+from .jobs.again import intent_again, load_again, path_again
+from .jobs.queue import enqueue_bulk
 from .models import MODEL_LENGTH, Models
 from .portions import Advance, Scope, read_portion
 from .problems import Problems
@@ -210,15 +211,15 @@ class Retagging:
             session: Session,
         ) -> tuple[list[int], list[tuple[Stale, ImageMissing]]]:
             lock_writers(session, models.job.__table__)
-            ids, missing = [], []
+            intents, missing = [], []
             for each in stale:
                 try:
-                    ids.append(
-                        enqueue_again(session, self._state, each.asset, each.instance)
+                    intents.append(
+                        intent_again(session, self._state, each.asset, each.instance)
                     )
                 except ImageMissing as error:
                     missing.append((each, error))
-            return ids, missing
+            return enqueue_bulk(session, models, intents), missing
 
         ids, missing = self._state.database.transact(work)
         for each, error in missing:

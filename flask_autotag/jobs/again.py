@@ -13,7 +13,7 @@ from ..models import Models
 from ..sources import Captured, capture, read
 from ..state import State
 from .loading import load_asset
-from .queue import BULK, enqueue
+from .queue import BULK, Intent, enqueue
 
 #: Stands for the content of an image that nobody looks at before its worker does, so
 #: that one live job an asset is enough.
@@ -62,6 +62,21 @@ def load_again(state: State, asset: AssetRef, path: str | None) -> bytes:
     return read(path, state.config.max_image_bytes)
 
 
+def intent_again(
+    session: Session, state: State, asset: AssetRef, instance: str
+) -> Intent:
+    """Say what is to be queued to classify a known asset once more.
+
+    :raises ImageMissing: if its image cannot be read any more.
+    """
+    path = path_again(session, state, asset)
+    if path is None:
+        image = Captured(content=UNSEEN)
+    else:
+        image = capture(path, loadable=False, most=state.config.max_image_bytes)
+    return Intent(asset, instance, image)
+
+
 def enqueue_again(
     session: Session, state: State, asset: AssetRef, instance: str
 ) -> int:
@@ -70,10 +85,6 @@ def enqueue_again(
     :return: its id.
     :raises ImageMissing: if its image cannot be read any more.
     """
-    path = path_again(session, state, asset)
-    if path is None:
-        image = Captured(content=UNSEEN)
-    else:
-        image = capture(path, loadable=False, most=state.config.max_image_bytes)
+    image = intent_again(session, state, asset, instance).image
     models = state.database.models
     return enqueue(session.connection(), models, asset, instance, image, BULK)

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Insert, Table, delete, select, update
 from sqlalchemy.orm import Session
 
 from ..assets import AssetRef
@@ -55,6 +57,20 @@ class Job:
     done_to: int | None = None
 
 
+@dataclass(frozen=True)
+class Intent:
+    """An image that is to be classified, and what its job keeps of it."""
+
+    asset: AssetRef
+    instance: str
+    image: Captured
+
+    @property
+    def dedupe_key(self) -> str:
+        """Equal for the same content of the same asset, as far as that can be told."""
+        return _dedupe_key(self.asset, self.instance, self.image)
+
+
 def enqueue(
     connection: Connection,
     models: Models,
@@ -76,6 +92,29 @@ def enqueue(
         with connection.begin_nested():
             return _write(connection, models, asset, instance, image, priority)
     return _write(connection, models, asset, instance, image, priority)
+
+
+def enqueue_bulk(
+    session: Session, models: Models, intents: Sequence[Intent]
+) -> list[int]:
+    """Write bulk jobs, as :func:`enqueue` does, in a transaction of our own.
+
+    :return: the ids of the jobs, or of the live ones.
+    """
+    if not intents:
+        return []
+    table, connection = models.job.__table__, session.connection()
+    by_key = {intent.dedupe_key: intent for intent in intents}
+    rows = [_row(intent, key, BULK) for key, intent in by_key.items()]
+    connection.execute(_insert(table, connection.dialect.name), rows)
+    found = connection.execute(
+        select(table.c.id, table.c.dedupe_key).where(table.c.dedupe_key.in_(by_key))
+    ).all()
+    for row in found:
+        data = by_key[row.dedupe_key].image.data
+        if data is not None:
+            _insert_data(connection, models, row.id, data)
+    return [row.id for row in found]
 
 
 def enqueue_rules(session: Session, models: Models, instance: str) -> int:
@@ -121,23 +160,9 @@ def _write(
 ) -> int:
     table = models.job.__table__
     dialect = connection.dialect
-    now = database_now(dialect.name)
-    key = _dedupe_key(asset, instance, image)
-    statement = insert_or_ignore(table, dialect.name, ["dedupe_key"]).values(
-        instance=instance,
-        asset_type=asset.type,
-        asset_id=asset.id,
-        kind=TAG,
-        path=image.path,
-        dedupe_key=key,
-        state=QUEUED,
-        priority=priority,
-        run_at=now,
-        created_at=now,
-        claims=0,
-        failures=0,
-        crashes=0,
-    )
+    intent = Intent(asset, instance, image)
+    key = intent.dedupe_key
+    statement = _insert(table, dialect.name).values(_row(intent, key, priority))
     job_id: int | None = None
     if dialect.name in ("postgresql", "sqlite") and dialect.insert_returning:
         job_id = connection.execute(statement.returning(table.c.id)).scalar()
@@ -148,6 +173,29 @@ def _write(
     if image.data is not None:
         _insert_data(connection, models, job_id, image.data)
     return job_id
+
+
+def _insert(table: Table, dialect: str) -> Insert:
+    """Make the INSERT of jobs that are due now; a live one of the same key stays."""
+    now = database_now(dialect)
+    statement = insert_or_ignore(table, dialect, ["dedupe_key"])
+    return statement.values(run_at=now, created_at=now)
+
+
+def _row(intent: Intent, key: str, priority: int) -> dict[str, Any]:
+    return {
+        "instance": intent.instance,
+        "asset_type": intent.asset.type,
+        "asset_id": intent.asset.id,
+        "kind": TAG,
+        "path": intent.image.path,
+        "dedupe_key": key,
+        "state": QUEUED,
+        "priority": priority,
+        "claims": 0,
+        "failures": 0,
+        "crashes": 0,
+    }
 
 
 def _live_job(connection: Connection, models: Models, key: str, priority: int) -> int:
