@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Table, delete, select, update
+from sqlalchemy import Connection, Dialect, Insert, Table, delete, select, update
 from sqlalchemy.orm import Session
 
 from ..assets import AssetRef
@@ -103,18 +103,36 @@ def enqueue_bulk(
     """
     if not intents:
         return []
-    table, connection = models.job.__table__, session.connection()
+    connection = session.connection()
     by_key = {intent.dedupe_key: intent for intent in intents}
-    rows = [_row(intent, key, BULK) for key, intent in by_key.items()]
-    connection.execute(_insert(table, connection.dialect.name), rows)
-    found = connection.execute(
-        select(table.c.id, table.c.dedupe_key).where(table.c.dedupe_key.in_(by_key))
-    ).all()
-    for row in found:
-        data = by_key[row.dedupe_key].image.data
+    ids = _insert_all(connection, models.job.__table__, by_key)
+    for key, job_id in ids.items():
+        data = by_key[key].image.data
         if data is not None:
-            _insert_data(connection, models, row.id, data)
-    return [row.id for row in found]
+            _insert_data(connection, models, job_id, data)
+    return [ids[key] for key in by_key if key in ids]
+
+
+def _insert_all(
+    connection: Connection, table: Table, by_key: Mapping[str, Intent]
+) -> dict[str, int]:
+    """Write bulk jobs unless they are there; give the id of each by its key."""
+    dialect = connection.dialect
+    rows = [_row(intent, key, BULK) for key, intent in by_key.items()]
+    statement = _insert(table, dialect.name)
+    ids: dict[str, int] = {}
+    if _returns_rows(dialect):
+        returned = statement.returning(table.c.id, table.c.dedupe_key)
+        ids = {row.dedupe_key: row.id for row in connection.execute(returned, rows)}
+    else:
+        connection.execute(statement, rows)
+    missing = by_key.keys() - ids.keys()
+    if missing:
+        present = select(table.c.id, table.c.dedupe_key).where(
+            table.c.dedupe_key.in_(missing)
+        )
+        ids |= {row.dedupe_key: row.id for row in connection.execute(present)}
+    return ids
 
 
 def enqueue_rules(session: Session, models: Models, instance: str) -> int:
@@ -164,7 +182,7 @@ def _write(
     key = intent.dedupe_key
     statement = _insert(table, dialect.name).values(_row(intent, key, priority))
     job_id: int | None = None
-    if dialect.name in ("postgresql", "sqlite") and dialect.insert_returning:
+    if _returns_rows(dialect):
         job_id = connection.execute(statement.returning(table.c.id)).scalar()
     else:
         connection.execute(statement)
@@ -180,6 +198,11 @@ def _insert(table: Table, dialect: str) -> Insert:
     now = database_now(dialect)
     statement = insert_or_ignore(table, dialect, ["dedupe_key"])
     return statement.values(run_at=now, created_at=now)
+
+
+def _returns_rows(dialect: Dialect) -> bool:
+    """Whether the INSERT gives back the rows that it has written, and no others."""
+    return dialect.name in ("postgresql", "sqlite") and dialect.insert_returning
 
 
 def _row(intent: Intent, key: str, priority: int) -> dict[str, Any]:
