@@ -15,7 +15,7 @@ from flask_autotag.providers.tensorflow import TensorFlowProvider
 from flask_autotag.retagging import Retagging, Wanted, present_models
 
 from .clouds import drain, images_sent, photo, upload
-from .hosts import ESPRESSO, EXAMPLES, Host, make_host, store_labels
+from .hosts import ESPRESSO, ESPRESSO_TAGS, EXAMPLES, Host, make_host, store_labels
 from .providers.models import make_model
 from .settings.desk import Desk
 from .terminals import refused, run, sit_at_a_terminal, told
@@ -84,7 +84,7 @@ def test_another_model_makes_predictions_out_of_date(any_host: Host) -> None:
     assert bulk_jobs(any_host) == ["1"]
 
     drain(any_host)
-    assert tags(any_host, 1) == ["rex"]
+    assert tags(any_host, 1) == ["rex", "drink"]
     assert told(any_host, "retag")[0] == "0 images to classify again."
 
 
@@ -160,7 +160,7 @@ def test_now_works_the_queue_off(host: Host) -> None:
     with host.app.app_context():
         store_labels(host, asset(1), [("dog", 0.9)])
     told(host, "retag", "--now")
-    assert tags(host, 1) == ["espresso"]
+    assert tags(host, 1) == ESPRESSO_TAGS
 
 
 def test_an_image_that_cannot_be_read_is_named(host: Host) -> None:
@@ -196,12 +196,12 @@ def test_a_dry_run_shows_each_change_and_writes_nothing(any_host: Host) -> None:
     with any_host.app.app_context():
         store_labels(any_host, asset(1), [("dog", 0.9), ("espresso", 0.8)], "news")
         store_labels(any_host, asset(2), [("wolf", 0.9)], "news")
-        store_labels(any_host, asset(3), [("espresso", 0.9)], "news")
+        store_labels(any_host, asset(3), [("espresso", 0.9), ("drink", 0.9)], "news")
         any_host.autotag.reject_tag(asset(2), "tabby", instance="news")
     before = everything(any_host)
     lines = told(any_host, "retag", "--dry-run")
     assert everything(any_host) == before
-    assert "photo 1 (news): - dog  = 1 kept" in lines
+    assert "photo 1 (news): + drink  - dog  = 1 kept" in lines
     [kitten] = [line for line in lines if line.startswith("photo 2 (news)")]
     assert "- wolf  = 0 kept" in kitten
     assert "tabby" not in kitten
@@ -209,11 +209,11 @@ def test_a_dry_run_shows_each_change_and_writes_nothing(any_host: Host) -> None:
     totals = told(any_host, "retag", "--dry-run", "--summary")
     assert totals == [line for line in lines if not line.startswith("photo ")]
     assert totals[0].startswith("3 images: ")
-    assert totals[0].endswith(" 2 removed, 2 kept.")
+    assert totals[0].endswith(" 2 removed, 3 kept.")
     assert "    - dog (1), wolf (1)" in totals
     told(any_host, "retag")
     drain(any_host)
-    assert tags(any_host, 1, "news") == ["espresso"]
+    assert tags(any_host, 1, "news") == ESPRESSO_TAGS
 
 
 def test_a_dry_run_uses_what_paid_providers_have_said(host: Host) -> None:
@@ -225,9 +225,9 @@ def test_a_dry_run_uses_what_paid_providers_have_said(host: Host) -> None:
         store_labels(host, asset(1), [("cup", 0.9), ("spoon", 0.1)], provider="google")
         store_labels(host, asset(1), [("dog", 0.9)])
     assert told(host, "retag", "--dry-run") == [
-        "photo 1 (default): + cup, espresso  - dog  = 0 kept",
-        "1 image: 2 tags added, 1 removed, 0 kept.",
-        "    + cup (1), espresso (1)",
+        "photo 1 (default): + cup, drink, espresso  - dog  = 0 kept",
+        "1 image: 3 tags added, 1 removed, 0 kept.",
+        "    + cup (1), drink (1), espresso (1)",
         "    - dog (1)",
     ]
 
@@ -246,7 +246,7 @@ def test_an_image_that_is_damaged_is_named_by_a_dry_run(host: Host) -> None:
     host.autotag.image_loader(lambda ref: ESPRESSO if ref.id == "1" else b"text")
     with host.app.app_context():
         for number in (1, 2):
-            store_labels(host, asset(number), [("espresso", 0.9)])
+            store_labels(host, asset(number), [(name, 0.9) for name in ESPRESSO_TAGS])
     result = run(host, "retag", "--dry-run")
     assert result.stdout.startswith("1 image: ")
     assert "photo 2 (default): The file is not an image" in result.stderr
@@ -259,7 +259,7 @@ def test_another_model_only_to_look(sqlite_url: str, tmp_path: Path) -> None:
         assert told(host, "retag", "--dry-run")[0].startswith("0 images: ")
         # It is the same network under another name.
         lines = told(host, "retag", "--dry-run", "--model", "mine")
-        assert lines == ["1 image: 0 tags added, 0 removed, 1 kept."]
+        assert lines == ["1 image: 0 tags added, 0 removed, 2 kept."]
         assert refused(host, "retag", "--dry-run", "--model", "yours").startswith(
             "Error: There is no model 'yours'; there are: efficientnet-lite0, mine."
         )
@@ -349,11 +349,11 @@ def test_paid_providers_can_be_asked_in_a_dry_run(
     be_out_of_date(cloud_host)
     assert told(cloud_host, "retag", "--dry-run")[0].startswith("1 image: 0 tags added")
     assert images_sent(google) == 1
-    assert "photo 1 (shop): + mug  - cup  = 1 kept" in told(
+    assert "photo 1 (shop): + mug  - cup  = 2 kept" in told(
         cloud_host, "retag", "--dry-run", "--paid", "--yes"
     )
     assert images_sent(google) == 2
-    assert tags(cloud_host, 1, "shop") == ["espresso", "Cup"]
+    assert tags(cloud_host, 1, "shop") == [*ESPRESSO_TAGS, "Cup"]
 
 
 def test_what_a_provider_said_counts_on_where_it_fails_now(
@@ -366,7 +366,7 @@ def test_what_a_provider_said_counts_on_where_it_fails_now(
     google.answer = Answer(status=403)
     told(cloud_host, "retag", "--yes")
     drain(cloud_host)
-    assert tags(cloud_host, 1, "shop") == ["espresso", "Cup"]
+    assert tags(cloud_host, 1, "shop") == [*ESPRESSO_TAGS, "Cup"]
     # It was said of other bytes than those.
     cloud_host.autotag.image_loader(lambda ref: KITTEN)
     told(cloud_host, "retag", "--all", "--yes")
