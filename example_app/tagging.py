@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Flask, current_app, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from flask_autotag import (
     AssetRef,
     AutoTag,
+    Upload,
     image_tagged,
     image_uploaded,
     tagging_failed,
@@ -38,6 +40,13 @@ def _may(action: str, instance: str | None) -> ResponseReturnValue | bool:
 @autotag.instance_lister
 def _instances() -> dict[str, str]:
     return {instance.key: instance.title for instance in INSTANCES.values()}
+
+
+@autotag.asset_lister
+def _images() -> Iterator[Upload]:
+    """List all photos, for ``flask autotag tag-untagged``."""
+    for photo in db.session.scalars(select(Photo).execution_options(yield_per=500)):
+        yield Upload(photo, photo.path, photo.instance)
 
 
 @autotag.user_namer

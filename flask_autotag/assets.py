@@ -141,6 +141,19 @@ def type_of(mapper: Mapper[Any]) -> str:
     return str(mapper.base_mapper.local_table.name)  # type: ignore[attr-defined]
 
 
+def check_instance(instance: object) -> str:
+    """Accept the name of a tenant.
+
+    :raises AssetError: if it is no text, empty or too long.
+    """
+    if not isinstance(instance, str) or not 0 < len(instance) <= INSTANCE_LENGTH:
+        raise AssetError(
+            f"The instance is a text of 1 to {INSTANCE_LENGTH} characters, not"
+            f" {instance!r:.80}."
+        )
+    return instance
+
+
 def encode_key(key: tuple[object, ...]) -> str:
     """Write a primary key as the text that ``AssetRef.id`` holds."""
     if len(key) == 1:

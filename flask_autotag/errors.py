@@ -5,6 +5,7 @@
     AutoTagError
     ├── ConfigurationError    the host's set-up; raised by init_app
     ├── AssetError            an asset that cannot be named
+    ├── ListerError           the host's code that lists its images failed
     ├── TransactionError      a call that needs the host to commit first
     ├── SettingsError         values of settings that are not accepted
     ├── StaleSettings         somebody else has saved them meanwhile
@@ -50,6 +51,10 @@ class ConfigurationError(AutoTagError):
 
 class AssetError(AutoTagError):
     """The asset cannot be named: not a mapped object, or never saved."""
+
+
+class ListerError(AutoTagError):
+    """The host's asset lister raised, or gave what is no image of the host."""
 
 
 class TransactionError(AutoTagError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from .assets import AssetRef
 from .decisions import PERSON, read_decisions
 from .models import Models
+from .providers.base import Prediction
 from .settings.resolution import Settings
 from .store import read_predictions
 from .verdicts import Outcome, Verdict, judge
@@ -34,10 +35,14 @@ REASONS: Mapping[Outcome, str] = {
 }
 
 
+def _in_english(message: str, **values: object) -> str:
+    return message % values
+
+
 def reason(
     verdict: Verdict,
     settings: Settings,
-    translate: Callable[..., str] = lambda message, **values: message % values,
+    translate: Callable[..., str] = _in_english,
 ) -> str:
     """Say why a label did or did not become a tag, such as "0.31, below 0.50".
 
@@ -115,7 +120,7 @@ def explain(
     asset: AssetRef,
     instance: str,
     settings: Settings,
-    translate: Callable[..., str] = lambda message, **values: message % values,
+    translate: Callable[..., str] = _in_english,
 ) -> Explanation:
     """Explain the tags of an asset by the settings that hold now."""
     table = models.asset.__table__
@@ -139,6 +144,31 @@ def explain(
         row.tagged_at.replace(tzinfo=UTC) if row.tagged_at else None,
         tuple(_label(verdict, settings, translate) for verdict in verdicts),
         tuple(_decisions(session, models, row.id)),
+    )
+
+
+def explain_labels(
+    predictions: Iterable[Prediction], settings: Settings
+) -> tuple[ExplainedLabel, ...]:
+    """Explain what would become of the labels of an image of which nothing is stored.
+
+    :return: provider by provider, as in :class:`Explanation`.
+    """
+    return tuple(
+        _label(verdict, settings, _in_english)
+        for verdict in judge(predictions, settings)
+    )
+
+
+def instances_of(session: Session, models: Models, asset: AssetRef) -> list[str]:
+    """List the instances in which something is known of an asset."""
+    table = models.asset.__table__
+    return list(
+        session.scalars(
+            select(table.c.instance)
+            .where(table.c.asset_type == asset.type, table.c.asset_id == asset.id)
+            .order_by(table.c.instance)
+        )
     )
 
 

@@ -12,6 +12,9 @@ ImageLoader = Callable[[AssetRef], ImageSource]
 #: Gets an action and an instance, ``None`` for the system.
 Authorizer = Callable[[str, str | None], Any]
 InstanceLister = Callable[[], Iterable[str] | Mapping[str, str]]
+#: Gives images of the host: each an asset, a pair of an asset and its instance, or an
+#: :class:`.Upload`.
+AssetLister = Callable[[], Iterable[Any]]
 UserNamer = Callable[[], str | None]
 ImageUrl = Callable[[AssetRef], str | None]
 HiddenFields = Callable[[], Mapping[str, str]]
@@ -45,6 +48,7 @@ class Hooks:
     image_loader: ImageLoader | None = None
     authorizer: Authorizer | None = None
     instance_lister: InstanceLister | None = None
+    asset_lister: AssetLister | None = None
     user_namer: UserNamer | None = None
     image_url: ImageUrl | None = None
     hidden_fields: HiddenFields | None = None
@@ -116,6 +120,23 @@ class HookRegistry:
         :return: *lister*.
         """
         self._hooks.instance_lister = lister
+        return lister
+
+    def asset_lister(self, lister: HookT) -> HookT:
+        """Register which images there are, for the commands that look at all of them.
+
+        Without it, these are the objects of the models that :meth:`watch` was given,
+        read page by page.
+
+        :param lister: gives one image after the other, best as a generator that reads
+            some hundred at a time: an asset (a model instance or an
+            :class:`AssetRef`), a pair of an asset and its instance, or an
+            :class:`Upload`, which also says where the image is. An asset alone belongs
+            to the instance that :meth:`watch` finds for its model, else to
+            ``"default"``. It is called in an application context of its own.
+        :return: *lister*.
+        """
+        self._hooks.asset_lister = lister
         return lister
 
     def user_namer(self, namer: HookT) -> HookT:

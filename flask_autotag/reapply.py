@@ -34,11 +34,19 @@ class Difference:
 
     :param added: keys of the tags that it gains.
     :param removed: keys of those that it loses.
+    :param kept: keys of those of providers that it keeps.
     """
 
     asset: AssetRef
+    instance: str
     added: tuple[str, ...]
     removed: tuple[str, ...]
+    kept: tuple[str, ...]
+
+    @property
+    def is_change(self) -> bool:
+        """Whether any tag comes or goes."""
+        return bool(self.added or self.removed)
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Chunk:
     :param last: key of the last one; ``None`` if there was none left.
     :param entries: the stored predictions, by the asset's key.
     :param decided: the tags that the new settings make of them, and people's.
-    :param differences: of the assets whose tags change.
+    :param differences: what changes on each asset, if anything.
     :param stale: keys of those whose stored tags differ in any way, such as in
         the provider that is named.
     :param applies: whether the new settings say anything of the tags of providers.
@@ -72,6 +80,7 @@ class Preview:
     :ivar losing: images that would lose tags.
     :ivar added: how many images would gain each tag.
     :ivar removed: how many images would lose each tag.
+    :ivar tags_kept: how many tags of providers would stay.
     """
 
     images: int = 0
@@ -80,6 +89,7 @@ class Preview:
     losing: int = 0
     added: Counter[str] = field(default_factory=Counter)
     removed: Counter[str] = field(default_factory=Counter)
+    tags_kept: int = 0
 
     @property
     def tags_added(self) -> int:
@@ -101,14 +111,14 @@ class Preview:
         """The tags that most images would lose."""
         return self.removed.most_common(_NAMED)
 
-    def count(self, chunk: Chunk) -> None:
-        """Add what a chunk would change."""
-        self.images += len(chunk.entries)
-        for difference in chunk.differences:
-            self.gaining += bool(difference.added)
-            self.losing += bool(difference.removed)
-            self.added.update(difference.added)
-            self.removed.update(difference.removed)
+    def count(self, difference: Difference) -> None:
+        """Add what would change on one image."""
+        self.images += 1
+        self.gaining += bool(difference.added)
+        self.losing += bool(difference.removed)
+        self.added.update(difference.added)
+        self.removed.update(difference.removed)
+        self.tags_kept += len(difference.kept)
 
 
 def applies(settings: Settings) -> bool:
@@ -142,7 +152,8 @@ def preview(
             if seen.images >= most:
                 seen.complete = False
                 return seen
-            seen.count(chunk)
+            for difference in chunk.differences:
+                seen.count(difference)
     return seen
 
 
@@ -198,6 +209,18 @@ def read_chunk(
         ),
         applies(settings),
     )
+
+
+def compare(
+    session: Session, models: Models, entries: Mapping[int, Entry]
+) -> list[Difference]:
+    """Compare the stored tags of some assets, by their rows, with what is said now.
+
+    :param entries: the predictions, stored or not, and the settings to judge them by.
+    """
+    decided = decide(session, models, entries)
+    stored = _stored(session, models, entries)
+    return list(_differences(entries, decided.choices, stored))
 
 
 def apply(session: Session, models: Models, chunk: Chunk) -> None:
@@ -280,7 +303,10 @@ def _differences(
     for asset_id, entry in entries.items():
         new = _applied(map(_essence, choices[asset_id]))
         old = _applied(stored[asset_id])
-        if new != old:
-            yield Difference(
-                entry.asset, tuple(sorted(new - old)), tuple(sorted(old - new))
-            )
+        yield Difference(
+            entry.asset,
+            entry.instance,
+            added=tuple(sorted(new - old)),
+            removed=tuple(sorted(old - new)),
+            kept=tuple(sorted(new & old)),
+        )

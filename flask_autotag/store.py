@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from .assets import AssetRef
-from .database import insert_or_update
+from .database import insert_or_update, lock_writers
 from .decisions import (
     PROVIDER,
     Decisions,
@@ -38,6 +38,7 @@ from .vocabulary import TagName
 #: Instance, type and id.
 Name = tuple[str, str, str]
 
+_ASSET_KEY = ("instance", "asset_type", "asset_id")
 #: Digits of a stored confidence: a label more or less is no difference.
 _DIGITS = 4
 
@@ -60,12 +61,20 @@ class Entry:
         return (self.instance, self.asset.type, self.asset.id)
 
 
+class _Known(NamedTuple):
+    """The row that an asset has, and of which bytes."""
+
+    id: int
+    sha256: str | None
+
+
 def store(session: Session, models: Models, entries: Iterable[Entry]) -> None:
     """Write the predictions, and the tags that the rules make of them.
 
-    Tags that a provider applied earlier and does not any more go; those of one that
-    failed this time stay, and so does what a person decided. Of two entries for one
-    asset the later one counts.
+    Tags that a provider applied earlier and does not any more go; what a person
+    decided stays. What a provider said of the same bytes counts on where it fails now;
+    what was said of other bytes is forgotten. Of two entries for one asset the later
+    one counts.
 
     Rows are written table by table, in the order of their keys, the assets' first:
     two writers of the same asset follow one another, and never wait in a ring.
@@ -73,22 +82,26 @@ def store(session: Session, models: Models, entries: Iterable[Entry]) -> None:
     now = datetime.now(UTC).replace(tzinfo=None)
     latest = {entry.name: entry for entry in entries}
     chosen = [latest[name] for name in sorted(latest)]
-    rows = _store_assets(session, models.asset.__table__, chosen, now)
-    by_row = {rows[entry.name]: entry for entry in chosen}
+    lock_writers(session, models.asset.__table__)
+    before = _read_assets(session, models.asset.__table__, chosen)
+    _store_assets(session, models.asset.__table__, chosen, now)
+    rows = before
+    if len(before) < len(chosen):
+        rows = _read_assets(session, models.asset.__table__, chosen)
+    by_row = {rows[entry.name].id: entry for entry in chosen}
+    _forget_other_bytes(session, models.prediction.__table__, before, chosen)
     _store_predictions(session, models.prediction.__table__, by_row, now)
-    by_row = _with_earlier(session, models, by_row)
+    by_row = _completed(session, models, by_row)
     assign(session, models, by_row, decide(session, models, by_row), now)
 
 
 def _store_assets(
     session: Session, table: Table, entries: Sequence[Entry], now: datetime
-) -> dict[Name, int]:
-    """Give the id of each asset's row, made if it is new."""
-    columns = (table.c.instance, table.c.asset_type, table.c.asset_id)
-    keys = [column.name for column in columns]
+) -> None:
+    """Make the row of each asset, or change it."""
     new = [
         {
-            **dict(zip(keys, entry.name, strict=True)),
+            **dict(zip(_ASSET_KEY, entry.name, strict=True)),
             "sha256": entry.classified.sha256,
             "tagged_at": now,
         }
@@ -96,18 +109,75 @@ def _store_assets(
     ]
     dialect = session.get_bind().dialect.name
     changed = ("sha256", "tagged_at")
-    session.execute(insert_or_update(table, dialect, keys, changed), new)
+    session.execute(insert_or_update(table, dialect, _ASSET_KEY, changed), new)
+
+
+def _read_assets(
+    session: Session, table: Table, entries: Sequence[Entry]
+) -> dict[Name, _Known]:
+    """Read the rows that assets have."""
+    columns = [table.c[name] for name in _ASSET_KEY]
     wanted = {entry.name for entry in entries}
     found = session.execute(
-        select(table.c.id, *columns).where(
+        select(*columns, table.c.id, table.c.sha256).where(
             # Both of them lead an index, where a row value would not everywhere.
             table.c.instance.in_({entry.instance for entry in entries}),
             table.c.asset_type.in_({entry.asset.type for entry in entries}),
             table.c.asset_id.in_({entry.asset.id for entry in entries}),
         )
     )
-    rows: dict[Name, int] = {tuple(row[1:]): row.id for row in found}
-    return {name: rows[name] for name in wanted}
+    rows = {tuple(row[:3]): _Known(row.id, row.sha256) for row in found}
+    return {name: rows[name] for name in wanted & rows.keys()}
+
+
+def _forget_other_bytes(
+    session: Session,
+    table: Table,
+    before: Mapping[Name, _Known],
+    entries: Sequence[Entry],
+) -> None:
+    """Delete what was said of an asset when it had another image."""
+    others = [
+        before[entry.name].id
+        for entry in entries
+        if entry.name in before
+        and before[entry.name].sha256 not in (None, entry.classified.sha256)
+    ]
+    if others:
+        session.execute(delete(table).where(table.c.asset_id.in_(others)))
+
+
+def _completed(
+    session: Session, models: Models, by_row: Mapping[int, Entry]
+) -> dict[int, Entry]:
+    """Add to entries what is stored of the providers that failed this time."""
+    lacking = [key for key, entry in by_row.items() if entry.classified.failures]
+    stored = read_predictions(session, models, lacking) if lacking else {}
+    return {
+        key: replace(
+            entry, classified=replace(entry.classified, predictions=stored[key])
+        )
+        if key in stored
+        else entry
+        for key, entry in by_row.items()
+    }
+
+
+def read_predictions(
+    session: Session, models: Models, asset_ids: Sequence[int]
+) -> dict[int, list[Prediction]]:
+    """Read what providers said of some assets, by their rows."""
+    table = models.prediction.__table__
+    found: dict[int, list[Prediction]] = {asset_id: [] for asset_id in asset_ids}
+    rows = session.execute(
+        select(table.c.asset_id, table.c.provider, table.c.model, table.c.labels)
+        .where(table.c.asset_id.in_(asset_ids))
+        .order_by(table.c.asset_id, table.c.provider)
+    )
+    for row in rows:
+        labels = tuple(Label(*label) for label in row.labels)
+        found[row.asset_id].append(Prediction(row.provider, row.model, labels))
+    return found
 
 
 def _store_predictions(
@@ -138,46 +208,6 @@ def _store_predictions(
         )
     if rows:
         session.execute(insert(table), rows)
-
-
-def _with_earlier(
-    session: Session, models: Models, by_row: Mapping[int, Entry]
-) -> dict[int, Entry]:
-    """Add what providers that failed this time said of the same assets earlier."""
-    failed = [
-        asset_id for asset_id, entry in by_row.items() if entry.classified.failures
-    ]
-    stored = read_predictions(session, models, failed) if failed else {}
-    return {
-        asset_id: _joined(entry, stored.get(asset_id, ()))
-        for asset_id, entry in by_row.items()
-    }
-
-
-def _joined(entry: Entry, stored: Iterable[Prediction]) -> Entry:
-    found = entry.classified
-    earlier = [each for each in stored if each.provider in found.failures]
-    if not earlier:
-        return entry
-    together = replace(found, predictions=[*found.predictions, *earlier])
-    return replace(entry, classified=together)
-
-
-def read_predictions(
-    session: Session, models: Models, asset_ids: Sequence[int]
-) -> dict[int, list[Prediction]]:
-    """Read what providers said of some assets, by their rows."""
-    table = models.prediction.__table__
-    found: dict[int, list[Prediction]] = {asset_id: [] for asset_id in asset_ids}
-    rows = session.execute(
-        select(table.c.asset_id, table.c.provider, table.c.model, table.c.labels)
-        .where(table.c.asset_id.in_(asset_ids))
-        .order_by(table.c.asset_id, table.c.provider)
-    )
-    for row in rows:
-        labels = tuple(Label(*label) for label in row.labels)
-        found[row.asset_id].append(Prediction(row.provider, row.model, labels))
-    return found
 
 
 @dataclass(frozen=True)

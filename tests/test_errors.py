@@ -85,6 +85,7 @@ def test_the_errors_form_the_documented_tree() -> None:
         "SettingsError": "AutoTagError",
         "StaleSettings": "AutoTagError",
         "VocabularyError": "AutoTagError",
+        "ListerError": "AutoTagError",
         "TaggingError": "AutoTagError",
         "TaggingOff": "TaggingError",
         "LoaderError": "TaggingError",

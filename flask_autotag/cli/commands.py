@@ -1,41 +1,29 @@
-"""The commands themselves, but for those of ``settings.py``."""
+"""The commands for the queue and the installation, and the list of all commands."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-import os
 import sys
-from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-from flask import Flask, current_app
 from flask.cli import with_appcontext
-from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from ..jobs.progress import LogProgress, TerminalProgress, log_to
+from ..jobs.progress import LogProgress, TerminalProgress, logging_to
 from ..jobs.queue import ENDS, FAILED, QUARANTINED, QUEUED, RUNNING
 from ..jobs.report import report
-from ..jobs.supervise import supervise
+from ..jobs.supervise import default_processes, supervise
 from ..jobs.upkeep import purge, retry
 from ..jobs.worker import Worker
+from .bulk import commit, tag_untagged, untag
+from .common import current, telling_of_tables
+from .explaining import explain, try_files
 from .models import models_cli
+from .retag import retag
 from .settings import rotate_keys, settings_cli
-
-if TYPE_CHECKING:
-    from ..extension import AutoTag
-
-#: Child processes that a worker has at most, unless told to have more.
-_PROCESSES = 4
-
-
-def default_processes() -> int:
-    """Count the processors, up to four: each child takes some 80 MB of memory."""
-    return min(_PROCESSES, os.cpu_count() or 1)
+from .vocabulary import vocabulary_cli
 
 
 @click.command("init-db")
@@ -45,8 +33,7 @@ def init_db() -> None:
 
     It can be run any number of times: tables that exist are left as they are.
     """
-    extension, _ = _current()
-    extension.create_tables()
+    current()[1].database.create_tables()
     click.echo("The tables of Flask-AutoTag are there.")
 
 
@@ -80,11 +67,9 @@ def worker(
     The images at hand are finished first, for 25 seconds at most; the rest is handed
     back. A second signal ends it at once.
     """
-    extension, app = _current()
-    state = extension.state_of(app)
+    app, state = current()
     terminal = log is None and sys.stdout.isatty()
-    handler = None if terminal else log_to(sys.stderr, log or "plain")
-    try:
+    with nullcontext() if terminal else logging_to(sys.stderr, log or "plain"):
         if once:
             worked = Worker(app, state).work(1)
             click.echo(f"Worked on {_jobs(worked)}.")
@@ -97,9 +82,6 @@ def worker(
             drain=drain,
             health_file=health_file,
         )
-    finally:
-        if handler is not None:
-            logging.getLogger("flask_autotag").removeHandler(handler)
 
 
 @click.command("status")
@@ -107,9 +89,8 @@ def worker(
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(as_json: bool) -> None:
     """Tell how many jobs wait, run, are done or failed, and why."""
-    extension, app = _current()
-    with _telling_of_tables():
-        now = report(extension.state_of(app).database)
+    with telling_of_tables():
+        now = report(current()[1].database)
     if as_json:
         click.echo(json.dumps(asdict(now)))
         return
@@ -150,9 +131,8 @@ def _age(seconds: float | None) -> str:
 @click.option("--instance", help="Only those of this tenant.")
 def retry_jobs(states: tuple[str, ...], code: str | None, instance: str | None) -> None:
     """Queue failed jobs again."""
-    extension, app = _current()
-    with _telling_of_tables():
-        number = retry(extension.state_of(app).database, states, code, instance)
+    with telling_of_tables():
+        number = retry(current()[1].database, states, code, instance)
     click.echo(f"{_jobs(number)} will be tried again.")
 
 
@@ -175,9 +155,8 @@ def retry_jobs(states: tuple[str, ...], code: str | None, instance: str | None) 
 )
 def purge_jobs(days: float, states: tuple[str, ...]) -> None:
     """Delete the records of jobs that have ended; tags stay."""
-    extension, app = _current()
-    with _telling_of_tables():
-        number = purge(extension.state_of(app).database, days * 86_400, states)
+    with telling_of_tables():
+        number = purge(current()[1].database, days * 86_400, states)
     click.echo(f"{_jobs(number)} deleted.")
 
 
@@ -187,8 +166,7 @@ def doctor() -> None:
     """Examine the installation; tell of each fault how to mend it."""
     from ..doctor import ERROR, examine
 
-    extension, app = _current()
-    state = extension.state_of(app)
+    app, state = current()
     levels = set()
     for finding in examine(app, state):
         levels.add(finding.level)
@@ -204,24 +182,6 @@ def _jobs(number: int) -> str:
     return f"{number:,} {'job' if number == 1 else 'jobs'}"
 
 
-@contextlib.contextmanager
-def _telling_of_tables() -> Iterator[None]:
-    """Turn what a database without our tables says into advice."""
-    try:
-        yield
-    except (OperationalError, ProgrammingError) as error:
-        raise click.ClickException(
-            f"The queue cannot be read ({type(error).__name__}). If the tables are"
-            " missing, 'flask autotag init-db' makes them; 'flask autotag doctor'"
-            " tells more."
-        ) from None
-
-
-def _current() -> tuple[AutoTag, Flask]:
-    app = current_app._get_current_object()  # type: ignore[attr-defined]
-    return app.extensions["autotag"], app
-
-
 ALL: tuple[click.Command, ...] = (
     init_db,
     worker,
@@ -229,7 +189,14 @@ ALL: tuple[click.Command, ...] = (
     retry_jobs,
     purge_jobs,
     doctor,
+    tag_untagged,
+    retag,
+    untag,
+    commit,
+    explain,
+    try_files,
     models_cli,
     settings_cli,
     rotate_keys,
+    vocabulary_cli,
 )

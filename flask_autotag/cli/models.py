@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 
 from ..assets import SYSTEM
@@ -19,6 +18,7 @@ from ..providers.model_file import BUNDLED, available, find
 from ..providers.registry import sections
 from ..providers.tensorflow import TensorFlowProvider
 from ..settings.resolution import read_settings
+from .common import current, telling
 
 if TYPE_CHECKING:
     from ..providers.base import Prediction
@@ -35,7 +35,7 @@ models_cli = AppGroup("models", help="List, add, remove and check TensorFlow mod
 @with_appcontext
 def list_models() -> None:
     """List the models that can be chosen, and those that can be added."""
-    model_dir = _state().config.model_dir
+    model_dir = current()[1].config.model_dir
     names = available(model_dir)
     for name in names:
         try:
@@ -65,9 +65,9 @@ def add(model: str, archive: Path | None, name: str | None) -> None:
 
     It is checked by classifying an image; one that fails is not kept.
     """
-    state = _state()
+    _, state = current()
     model_dir = _model_dir(state)
-    with _telling():
+    with telling():
         if model in model_store.downloadable():
             with _progress(model) as progress:
                 added = model_store.add_download(model, model_dir, archive, progress)
@@ -95,8 +95,8 @@ def add(model: str, archive: Path | None, name: str | None) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Delete the model NAME, which nobody may have chosen."""
-    state = _state()
-    with _telling():
+    _, state = current()
+    with telling():
         chosen = [one or "the system" for one in _choosers(state, name)]
         if chosen:
             raise ModelError(
@@ -112,7 +112,7 @@ def remove(name: str) -> None:
 @click.argument("names", nargs=-1)
 def check(names: tuple[str, ...]) -> None:
     """Let models classify an image in a child process; all, or those of NAMES."""
-    state = _state()
+    _, state = current()
     failed = False
     for name in names or available(state.config.model_dir):
         try:
@@ -179,23 +179,9 @@ def _progress(name: str) -> Iterator[Progress]:
         yield show
 
 
-@contextmanager
-def _telling() -> Iterator[None]:
-    try:
-        yield
-    except TaggingError as error:
-        raise click.ClickException(str(error)) from error
-
-
 def _model_dir(state: State) -> str:
     if state.config.model_dir is None:
         raise click.ClickException(
             "Set AUTOTAG_MODEL_DIR to a folder for models first; it has to exist."
         )
     return state.config.model_dir
-
-
-def _state() -> State:
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    state: State = app.extensions["autotag"].state_of(app)
-    return state

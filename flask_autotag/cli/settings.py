@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
-from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.orm import Session
 
-from ..admin.access import instances
-from ..assets import INSTANCE_LENGTH, SYSTEM
+from ..assets import SYSTEM
 from ..errors import SettingsError
 from ..jobs.rules import enqueue_for
 from ..settings import fields as declared
@@ -24,9 +22,8 @@ from ..settings.fields import Field, dotted, paths
 from ..settings.resolution import Layers
 from ..settings.secret import Secret
 from ..state import State
+from .common import WHO, check_instance, current, layer_option, scope_name
 
-#: Stands for whoever has the shell, in the history.
-_WHO = "command line"
 #: Version of the file's form.
 _FORM = 1
 #: What the file calls the system.
@@ -35,20 +32,13 @@ _SYSTEM_NAME = "system"
 settings_cli = AppGroup("settings", help="Show and change settings, as the pages do.")
 
 
-_instance_option = click.option(
-    "--instance",
-    default=SYSTEM,
-    help="Those of this tenant; else the system's.",
-)
-
-
 @settings_cli.command("show")
-@_instance_option
+@layer_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def show(instance: str, as_json: bool) -> None:
     """Show every value, and where it comes from."""
-    state = _state()
-    _check_instance(state, instance)
+    _, state = current()
+    check_instance(state, instance)
     layers = _layers(state, [instance])[instance]
     settings = layers.resolve()
     lines = {
@@ -69,7 +59,7 @@ def show(instance: str, as_json: bool) -> None:
 
 
 @settings_cli.command("set")
-@_instance_option
+@layer_option
 @click.argument("key")
 @click.argument("value", required=False)
 @click.option("--apply", "applied", is_flag=True, help="To existing images too.")
@@ -79,7 +69,7 @@ def set_value(instance: str, key: str, value: str | None, applied: bool) -> None
     Secrets are typed at a prompt, or read from standard input; they are not taken from
     the command line, which others can see.
     """
-    state = _state()
+    _, state = current()
     path, field = _field(state, key)
     if field.is_secret:
         if value is not None:
@@ -91,19 +81,19 @@ def set_value(instance: str, key: str, value: str | None, applied: bool) -> None
     elif value is None:
         raise click.UsageError(f"{key} needs a value; 'unset' makes it inherit.")
     _save(state, instance, {path: value}, applied)
-    click.echo(f"{key} is set for {_name(instance)}.")
+    click.echo(f"{key} is set for {scope_name(instance)}.")
 
 
 @settings_cli.command("unset")
-@_instance_option
+@layer_option
 @click.argument("key")
 @click.option("--apply", "applied", is_flag=True, help="To existing images too.")
 def unset(instance: str, key: str, applied: bool) -> None:
     """Let KEY inherit its value again."""
-    state = _state()
+    _, state = current()
     path, _ = _field(state, key)
     _save(state, instance, {path: None}, applied)
-    click.echo(f"{key} is inherited by {_name(instance)}.")
+    click.echo(f"{key} is inherited by {scope_name(instance)}.")
 
 
 @settings_cli.command("export")
@@ -113,7 +103,7 @@ def export(file: IO[str]) -> None:
 
     Secrets are left out.
     """
-    state = _state()
+    _, state = current()
     names = state.database.transact(
         lambda session: state.stored_settings().instances(session)
     )
@@ -142,7 +132,7 @@ def import_(file: IO[str], dry_run: bool) -> None:
 
     What it does not name stays as it is.
     """
-    state = _state()
+    _, state = current()
     wanted = _read_file(state, file)
 
     def work(session: Session) -> None:
@@ -154,10 +144,10 @@ def import_(file: IO[str], dry_run: bool) -> None:
                     instance,
                     typed,
                     model_dir=state.config.model_dir,
-                    who=_WHO,
+                    who=WHO,
                 )
             except SettingsError as error:
-                raise click.ClickException(f"{_name(instance)}: {error}") from None
+                raise click.ClickException(f"{scope_name(instance)}: {error}") from None
         if dry_run:
             session.rollback()
 
@@ -177,7 +167,7 @@ def rotate_keys() -> None:
     Put a new secret first into AUTOTAG_SECRET_KEYS, restart the application, run this;
     then the old secret can go.
     """
-    state = _state()
+    _, state = current()
     stored = state.stored_settings()
     if not stored.sealer.is_ready:
         raise click.ClickException("Set AUTOTAG_SECRET_KEYS or SECRET_KEY first.")
@@ -188,20 +178,6 @@ def rotate_keys() -> None:
             f"{_keys(failed)} cannot be decrypted with any of the secrets: add the old"
             " secret to AUTOTAG_SECRET_KEYS, or type the keys again."
         )
-
-
-def _check_instance(state: State, instance: str) -> None:
-    """Refuse a tenant that the host does not list."""
-    if len(instance) > INSTANCE_LENGTH:
-        raise click.ClickException(
-            f"The name of an instance has at most {INSTANCE_LENGTH} characters."
-        )
-    if instance != SYSTEM and state.hooks.instance_lister is not None:
-        known = instances()
-        if instance not in known:
-            raise click.ClickException(
-                f"There is no instance {instance!r}; there are: {', '.join(known)}."
-            )
 
 
 def _read_file(state: State, file: IO[str]) -> dict[str, dict[declared.Path, Any]]:
@@ -218,7 +194,7 @@ def _read_file(state: State, file: IO[str]) -> dict[str, dict[declared.Path, Any
             f"{Path(file.name).name} is no file that 'settings export' wrote."
         ) from None
     for name in scopes:
-        _check_instance(state, name)
+        check_instance(state, name)
     return {
         name: {_field(state, key)[0]: value for key, value in one.items()}
         for name, one in scopes.items()
@@ -244,7 +220,7 @@ def _secret(field: Field) -> str:
 def _save(
     state: State, instance: str, typed: Mapping[declared.Path, Any], applied: bool
 ) -> None:
-    _check_instance(state, instance)
+    check_instance(state, instance)
     jobs: list[int] = []
     try:
         save(
@@ -253,14 +229,14 @@ def _save(
             instance,
             typed,
             model_dir=state.config.model_dir,
-            who=_WHO,
+            who=WHO,
             also=lambda session: jobs.extend(
                 enqueue_for(session, state, instance) if applied else ()
             ),
         )
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
-    state.runner.wake(_app(), state, jobs)
+    state.runner.wake(current()[0], state, jobs)
 
 
 def _written(value: Any, layers: Layers, path: declared.Path) -> Any:
@@ -277,19 +253,5 @@ def _layers(state: State, names: list[str]) -> dict[str, Layers]:
     )
 
 
-def _name(instance: str) -> str:
-    return f"the instance {instance}" if instance else "the system"
-
-
 def _keys(number: int) -> str:
     return f"{number:,} {'key' if number == 1 else 'keys'}"
-
-
-def _app() -> Flask:
-    return current_app._get_current_object()  # type: ignore[attr-defined, no-any-return]
-
-
-def _state() -> State:
-    app = _app()
-    state: State = app.extensions["autotag"].state_of(app)
-    return state

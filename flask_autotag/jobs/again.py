@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 from ..assets import AssetRef
 from ..errors import ImageMissing
 from ..models import Models
-from ..sources import Captured, capture
+from ..sources import Captured, capture, read
 from ..state import State
-from .queue import BULK, enqueue
+from .loading import load_asset
+from .queue import BULK, Intent, enqueue
 
 #: Stands for the content of an image that nobody looks at before its worker does, so
 #: that one live job an asset is enough.
-_UNSEEN = "again"
+UNSEEN = "again"
 
 
 def last_path(session: Session, models: Models, asset: AssetRef) -> str | None:
@@ -50,6 +51,32 @@ def path_again(session: Session, state: State, asset: AssetRef) -> str | None:
     return path
 
 
+def load_again(state: State, asset: AssetRef, path: str | None) -> bytes:
+    """Read the image of an asset once more. Call it as :func:`.loading.load`.
+
+    :param path: what :func:`path_again` gave.
+    :raises TaggingError: as :func:`.loading.load` does.
+    """
+    if path is None:
+        return load_asset(state, asset)
+    return read(path, state.config.max_image_bytes)
+
+
+def intent_again(
+    session: Session, state: State, asset: AssetRef, instance: str
+) -> Intent:
+    """Say what is to be queued to classify a known asset once more.
+
+    :raises ImageMissing: if its image cannot be read any more.
+    """
+    path = path_again(session, state, asset)
+    if path is None:
+        image = Captured(content=UNSEEN)
+    else:
+        image = capture(path, loadable=False, most=state.config.max_image_bytes)
+    return Intent(asset, instance, image)
+
+
 def enqueue_again(
     session: Session, state: State, asset: AssetRef, instance: str
 ) -> int:
@@ -58,10 +85,6 @@ def enqueue_again(
     :return: its id.
     :raises ImageMissing: if its image cannot be read any more.
     """
-    path = path_again(session, state, asset)
-    if path is None:
-        image = Captured(content=_UNSEEN)
-    else:
-        image = capture(path, loadable=False, most=state.config.max_image_bytes)
+    image = intent_again(session, state, asset, instance).image
     models = state.database.models
     return enqueue(session.connection(), models, asset, instance, image, BULK)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import inspect
 from sqlalchemy.orm import Session
 
 from ..assets import AssetRef, decode_key
+from ..database import Database
 from ..errors import ImageMissing, LoaderError, TaggingError
 from ..hooks import Watch
 from ..sources import read
@@ -68,16 +71,23 @@ def _load_by_host(state: State, asset: AssetRef) -> bytes:
 
 
 def _load_watched(state: State, watch: Watch, asset: AssetRef, most: int) -> bytes:
-    session = state.database.host_session()
-    if session is None:
-        with Session(state.database.engine) as session:
-            return _read_watched(session, watch, asset, most)
-    return _read_watched(session, watch, asset, most)
-
-
-def _read_watched(session: Session, watch: Watch, asset: AssetRef, most: int) -> bytes:
     key: Any = decode_key(inspect(watch.model), asset.id)
-    found = session.get(watch.model, key)
-    if found is None:
-        raise LookupError(asset)
-    return read(watch.image(found), most)
+    with session_for_objects(state.database) as session:
+        found = session.get(watch.model, key)
+        if found is None:
+            raise LookupError(asset)
+        return read(watch.image(found), most)
+
+
+@contextlib.contextmanager
+def session_for_objects(database: Database) -> Iterator[Session]:
+    """Give a session that finds objects of the host's models, for the block.
+
+    It is the host's, where it has one, and ends with the application context.
+    """
+    session = database.host_session()
+    if session is not None:
+        yield session
+    else:
+        with Session(database.engine) as own:
+            yield own

@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, SessionTransaction, object_session
 
-from ..assets import INSTANCE_LENGTH, AssetRef, Upload, instance_state, ref_of, type_of
+from ..assets import AssetRef, Upload, check_instance, instance_state, ref_of, type_of
 from ..database import writing_connection
 from ..errors import AssetError, AutoTagError, TaggingError
 from ..signals import send_safely, tagging_failed
@@ -41,7 +41,7 @@ def submit(
         the asset nor the database's.
     """
     with reporting(app, upload.asset, upload.instance), context_of(app):
-        _check_instance(upload.instance)
+        check_instance(upload.instance)
         ref = ref_of(upload.asset)
         image = _capture(state, upload)
         session = session or _session_of(state, upload.asset)
@@ -80,14 +80,6 @@ def reporting(app: Flask, asset: object, instance: str) -> Iterator[None]:
             instance=instance,
             code=code,
             message=message,
-        )
-
-
-def _check_instance(instance: object) -> None:
-    if not isinstance(instance, str) or not 0 < len(instance) <= INSTANCE_LENGTH:
-        raise AssetError(
-            f"The instance is a text of 1 to {INSTANCE_LENGTH} characters, not"
-            f" {instance!r:.80}."
         )
 
 

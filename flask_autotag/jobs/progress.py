@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import IO
 
@@ -105,8 +107,9 @@ class JSONFormatter(logging.Formatter):
         return json.dumps(entry)
 
 
-def log_to(stream: IO[str], form: str) -> logging.Handler:
-    """Send what the extension logs to *stream*.
+@contextlib.contextmanager
+def logging_to(stream: IO[str], form: str = "plain") -> Iterator[None]:
+    """Send what the extension logs during the block to *stream*.
 
     :param form: ``"plain"`` or ``"json"``.
     """
@@ -120,4 +123,7 @@ def log_to(stream: IO[str], form: str) -> logging.Handler:
     logger.addHandler(handler)
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)
-    return handler
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

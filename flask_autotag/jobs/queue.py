@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Dialect, Insert, Table, delete, select, update
 from sqlalchemy.orm import Session
 
 from ..assets import AssetRef
@@ -55,6 +57,20 @@ class Job:
     done_to: int | None = None
 
 
+@dataclass(frozen=True)
+class Intent:
+    """An image that is to be classified, and what its job keeps of it."""
+
+    asset: AssetRef
+    instance: str
+    image: Captured
+
+    @property
+    def dedupe_key(self) -> str:
+        """Equal for the same content of the same asset, as far as that can be told."""
+        return _dedupe_key(self.asset, self.instance, self.image)
+
+
 def enqueue(
     connection: Connection,
     models: Models,
@@ -76,6 +92,47 @@ def enqueue(
         with connection.begin_nested():
             return _write(connection, models, asset, instance, image, priority)
     return _write(connection, models, asset, instance, image, priority)
+
+
+def enqueue_bulk(
+    session: Session, models: Models, intents: Sequence[Intent]
+) -> list[int]:
+    """Write bulk jobs, as :func:`enqueue` does, in a transaction of our own.
+
+    :return: the ids of the jobs, or of the live ones.
+    """
+    if not intents:
+        return []
+    connection = session.connection()
+    by_key = {intent.dedupe_key: intent for intent in intents}
+    ids = _insert_all(connection, models.job.__table__, by_key)
+    for key, job_id in ids.items():
+        data = by_key[key].image.data
+        if data is not None:
+            _insert_data(connection, models, job_id, data)
+    return [ids[key] for key in by_key if key in ids]
+
+
+def _insert_all(
+    connection: Connection, table: Table, by_key: Mapping[str, Intent]
+) -> dict[str, int]:
+    """Write bulk jobs unless they are there; give the id of each by its key."""
+    dialect = connection.dialect
+    rows = [_row(intent, key, BULK) for key, intent in by_key.items()]
+    statement = _insert(table, dialect.name)
+    ids: dict[str, int] = {}
+    if _returns_rows(dialect):
+        returned = statement.returning(table.c.id, table.c.dedupe_key)
+        ids = {row.dedupe_key: row.id for row in connection.execute(returned, rows)}
+    else:
+        connection.execute(statement, rows)
+    missing = by_key.keys() - ids.keys()
+    if missing:
+        present = select(table.c.id, table.c.dedupe_key).where(
+            table.c.dedupe_key.in_(missing)
+        )
+        ids |= {row.dedupe_key: row.id for row in connection.execute(present)}
+    return ids
 
 
 def enqueue_rules(session: Session, models: Models, instance: str) -> int:
@@ -121,25 +178,11 @@ def _write(
 ) -> int:
     table = models.job.__table__
     dialect = connection.dialect
-    now = database_now(dialect.name)
-    key = _dedupe_key(asset, instance, image)
-    statement = insert_or_ignore(table, dialect.name, ["dedupe_key"]).values(
-        instance=instance,
-        asset_type=asset.type,
-        asset_id=asset.id,
-        kind=TAG,
-        path=image.path,
-        dedupe_key=key,
-        state=QUEUED,
-        priority=priority,
-        run_at=now,
-        created_at=now,
-        claims=0,
-        failures=0,
-        crashes=0,
-    )
+    intent = Intent(asset, instance, image)
+    key = intent.dedupe_key
+    statement = _insert(table, dialect.name).values(_row(intent, key, priority))
     job_id: int | None = None
-    if dialect.name in ("postgresql", "sqlite") and dialect.insert_returning:
+    if _returns_rows(dialect):
         job_id = connection.execute(statement.returning(table.c.id)).scalar()
     else:
         connection.execute(statement)
@@ -148,6 +191,34 @@ def _write(
     if image.data is not None:
         _insert_data(connection, models, job_id, image.data)
     return job_id
+
+
+def _insert(table: Table, dialect: str) -> Insert:
+    """Make the INSERT of jobs that are due now; a live one of the same key stays."""
+    now = database_now(dialect)
+    statement = insert_or_ignore(table, dialect, ["dedupe_key"])
+    return statement.values(run_at=now, created_at=now)
+
+
+def _returns_rows(dialect: Dialect) -> bool:
+    """Whether the INSERT gives back the rows that it has written, and no others."""
+    return dialect.name in ("postgresql", "sqlite") and dialect.insert_returning
+
+
+def _row(intent: Intent, key: str, priority: int) -> dict[str, Any]:
+    return {
+        "instance": intent.instance,
+        "asset_type": intent.asset.type,
+        "asset_id": intent.asset.id,
+        "kind": TAG,
+        "path": intent.image.path,
+        "dedupe_key": key,
+        "state": QUEUED,
+        "priority": priority,
+        "claims": 0,
+        "failures": 0,
+        "crashes": 0,
+    }
 
 
 def _live_job(connection: Connection, models: Models, key: str, priority: int) -> int:

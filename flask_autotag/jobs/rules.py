@@ -73,6 +73,6 @@ def step(app: Flask, state: State, job: Job, lease: float) -> tuple[Job, str | N
 
     chunk, now = state.database.transact(work)
     if now is not None:
-        changed = [difference.asset for difference in chunk.differences]
+        changed = [each.asset for each in chunk.differences if each.is_change]
         announce(app, state, [(asset, job.instance) for asset in changed])
     return replace(job, done_to=chunk.last), now

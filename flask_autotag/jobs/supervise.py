@@ -22,12 +22,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Child processes that a worker has at most, unless told to have more.
+_PROCESSES = 4
 #: Seconds that the images at hand get to be finished after the first signal.
 GRACE = 25.0
 #: Seconds between two looks at the crew.
 _LOOK = 0.2
 #: Seconds between two signs of life in the health file.
 _HEARTBEAT = 5.0
+
+
+def default_processes() -> int:
+    """Count the processors, up to four: each child takes some 80 MB of memory."""
+    return min(_PROCESSES, os.cpu_count() or 1)
 
 
 class Progress(Protocol):

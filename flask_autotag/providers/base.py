@@ -92,6 +92,16 @@ class LocalProvider(Provider):
     def options(cls, settings: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
         """Choose the arguments that make the instance in the child; JSON."""
 
+    @classmethod
+    def current_model(cls, settings: Mapping[str, Any], machine: Machine) -> str | None:
+        """Say which model would answer, without opening it.
+
+        :return: what :attr:`model` would be; ``None`` if that is not known before the
+            child is asked. Then a new model goes unnoticed by ``flask autotag retag``.
+        :raises ModelError: if the model that was chosen is not there.
+        """
+        return None
+
     @property
     @abstractmethod
     def model(self) -> str:

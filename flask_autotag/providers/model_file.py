@@ -97,6 +97,11 @@ class ModelFile:
     input: InputSpec
     output: OutputSpec
 
+    @property
+    def full_name(self) -> str:
+        """The name and the version, as they are stored with every tag."""
+        return f"{self.name} {self.version}"
+
     def check(self) -> None:
         """Compare the network with its checksum.
 

@@ -91,10 +91,15 @@ class TensorFlowProvider(LocalProvider):
             "device": machine.tensorflow_device,
         }
 
+    @classmethod
+    def current_model(cls, settings: Mapping[str, Any], machine: Machine) -> str:
+        """Read the model's name and version from its description."""
+        return model_file.find(settings["model"], machine.model_dir).full_name
+
     @property
     def model(self) -> str:
         """Give the model's name and version."""
-        return f"{self._file.name} {self._file.version}"
+        return self._file.full_name
 
     @property
     def side(self) -> int:

@@ -51,6 +51,11 @@ class Settings:
         """Give the value of one field."""
         return self.values[path[0]][path[1]]
 
+    def with_value(self, path: Path, value: Any) -> Settings:
+        """Give the same, with another value for one field."""
+        section = MappingProxyType({**self.values[path[0]], path[1]: value})
+        return replace(self, values=MappingProxyType({**self.values, path[0]: section}))
+
     @property
     def enabled(self) -> bool:
         """Whether images of this instance are tagged."""

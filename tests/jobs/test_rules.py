@@ -86,7 +86,7 @@ def test_a_lower_threshold_reaches_the_images_that_there_are(any_host: Host) -> 
     assert (job.kind, job.state, job.asset_id) == (RULES, DONE, "shop")
     assert (job.dedupe_key, job.lease_token) == (None, None)
     assert {told["asset"] for told in any_host.tagged} == {asset(n) for n in (1, 2, 3)}
-    assert look(any_host) == Preview(images=3)
+    assert look(any_host) == Preview(images=3, tags_kept=6)
 
 
 def test_a_higher_one_takes_tags_away(any_host: Host) -> None:
