@@ -18,9 +18,6 @@ blueprint = Blueprint(
 )
 
 
-#: Files that the macros need on pages of the host, whoever sees these.
-_PUBLIC = {"field.css", "field.js"}
-
 blueprint.url_value_preprocessor(accept_large_fields)
 blueprint.after_request(forbid_storing)
 
@@ -29,8 +26,6 @@ blueprint.after_request(forbid_storing)
 def _let_in() -> ResponseReturnValue | None:
     if (request.endpoint or "").startswith("autotag.system"):
         return admit(VIEW, SYSTEM)
-    if (request.view_args or {}).get("filename") in _PUBLIC:
-        return None
     return admit_somewhere()
 
 

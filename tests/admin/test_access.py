@@ -34,9 +34,8 @@ PAGES: dict[str, tuple[int, int, int, int, int]] = {
     "/autotag/": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
     "/autotag/static/autotag.css": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
     "/autotag/static/review.js": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
-    # These are on pages of the host.
-    "/autotag/static/field.css": (OPEN, OPEN, OPEN, OPEN, OPEN),
-    "/autotag/static/field.js": (OPEN, OPEN, OPEN, OPEN, OPEN),
+    "/autotag/static/field.css": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
+    "/autotag/static/field.js": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
     SYSTEM_URL: (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
     "/autotag/system/history": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
     SHOP_URL: (SIGN_IN, FORBIDDEN, OPEN, FORBIDDEN, OPEN),
