@@ -86,7 +86,8 @@ class HookRegistry:
             returns a response, such as a redirect to a page to sign in, that is the
             answer. The actions are ``"view_settings"``, ``"change_settings"`` and
             ``"try_image"``; the instance is ``None`` for the system's own settings,
-            which hold for all instances.
+            which hold for all instances. The JSON API asks about ``"view_tags"``,
+            ``"review_tags"`` and ``"enqueue"``.
         :return: *may*.
         """
         self._hooks.authorizer = may

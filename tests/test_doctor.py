@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text, update
 
 from flask_autotag import AssetRef, ModelError, ProviderRefused, gate, image_uploaded
-from flask_autotag.doctor import Finding, examine
+from flask_autotag.doctor import examine
+from flask_autotag.findings import Finding
 from flask_autotag.providers.model_file import ModelFile
 
 from .hosts import ESPRESSO, Host, jpeg, make_host
