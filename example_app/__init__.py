@@ -6,7 +6,7 @@ shows::
     pip install -e '.[example]'
     flask --app example_app run
 
-What the extension takes of a host is in three places. The module ``tagging.py``
+What the extension takes of a host is in four places. The module ``tagging.py``
 makes it and tells it of an upload::
 
     from flask_autotag import AutoTag, image_uploaded
@@ -16,12 +16,14 @@ makes it and tells it of an upload::
 
     image_uploaded.send(app, asset=photo, image=path, instance="news")
 
-It also says who may open the settings pages, at ``/autotag/``, which instances there
-are, and where pages find a picture. (The rest of that module keeps how far the tagging
-of a photo is, so that pages can say so.) The module ``library.py`` asks for tags with
-``autotag.tags_for``, ``autotag.select`` and ``autotag.tag_counts``, and says
-``autotag.forget`` when a photo is deleted. And ``db.create_all()``, in ``seed.py``,
-makes the extension's tables with those of the application, as a migration would.
+It also says who may open the settings pages, at ``/autotag/``, and review tags, which
+instances there are, and where pages find a picture. (The rest of that module keeps how
+far the tagging of a photo is, so that pages can say so.) The module ``library.py`` asks
+for tags with ``autotag.tags_for``, ``autotag.select`` and ``autotag.tag_counts``, and
+says ``autotag.forget`` when a photo is deleted. The template ``_tag_field.html`` lets
+editors change the tags of a photo, with the extension's macros. And
+``db.create_all()``, in ``seed.py``, makes the extension's tables with those of the
+application, as a migration would.
 
 Everything else here is an ordinary Flask application:
 

@@ -82,7 +82,7 @@ def gallery() -> ResponseReturnValue:
 def tags() -> ResponseReturnValue:
     """Tell how far the tagging of some photos is: asked by ``tags.js`` meanwhile."""
     photos = library.find(g.instance.key, _asked_ids())
-    template = "_tag_bars.html" if "bars" in request.args else "_tag_chips.html"
+    template = "_tag_field.html" if "field" in request.args else "_tag_chips.html"
     chosen = _chosen_tags()
     return {
         "photos": [_progress(one, template) for one in library.with_tags(photos)],

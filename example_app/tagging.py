@@ -25,10 +25,15 @@ autotag = AutoTag(db=db)
 
 
 @autotag.authorizer
-def _may(_action: str, instance: str | None) -> ResponseReturnValue | bool:
-    """Let administrators into all settings, and managers into their instance's."""
+def _may(action: str, instance: str | None) -> ResponseReturnValue | bool:
+    """Let administrators into all settings, and managers into their instance's.
+
+    Whoever may change the photos of an instance may review their tags too.
+    """
     if not current_user.is_authenticated:
         return current_app.login_manager.unauthorized()  # type: ignore[attr-defined, no-any-return]
+    if action == "review_tags":
+        return instance is not None and bool(current_user.may_use(instance))
     return bool(current_user.may_manage(instance))
 
 

@@ -53,12 +53,6 @@ SENTENCES = {
     500: "Something went wrong here, and it was not your fault. Try again later.",
 }
 
-PROVIDERS = {
-    "tensorflow": "TensorFlow, on this server",
-    "google": "Google Cloud Vision",
-    "microsoft": "Microsoft Computer Vision",
-}
-
 
 def init_app(app: Flask) -> None:
     """Install them."""
@@ -66,7 +60,6 @@ def init_app(app: Flask) -> None:
     app.after_request(_add_headers)
     app.register_error_handler(HTTPException, _show_error)
     app.add_template_filter(percent)
-    app.add_template_filter(provider_title)
     app.add_template_filter(date_and_time)
     app.add_template_filter(without)
     app.add_url_rule("/photo-credits", "photo_credits", _photo_credits)
@@ -80,11 +73,6 @@ def wants_json() -> bool:
 def percent(confidence: float) -> int:
     """Give a confidence in whole percent; only a certain one is 100."""
     return min(99, round(confidence * 100)) if confidence < 1 else 100
-
-
-def provider_title(provider: str) -> str:
-    """Give the name of a provider that people know."""
-    return PROVIDERS.get(provider, provider.replace("_", " ").title())
 
 
 def date_and_time(moment: datetime) -> str:

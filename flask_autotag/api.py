@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from flask import current_app
-from sqlalchemy import Connection, Select, inspect
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Select
 
 from . import decisions, query, store
 from .assets import (
     DEFAULT_INSTANCE,
-    AssetRef,
     ImageSource,
     Upload,
     mapper_of,
-    ref_of,
-    type_of,
+    saved_ref,
 )
 from .database import Database, writing_connection
-from .errors import AssetError, TransactionError
+from .errors import TransactionError
 from .explain import Explanation, explain
 from .hooks import Hooks
 from .jobs import outbox, queue
@@ -65,9 +61,9 @@ class TagAPI(ABC):
         :raises AssetError: if *asset* cannot be named.
         """
         state = self._state()
-        with _reading(state.database) as session:
+        with state.database.reading() as session:
             return query.tags_for(
-                session, state.database.models, _saved(asset), instance
+                session, state.database.models, saved_ref(asset), instance
             )
 
     def tag_counts(
@@ -79,7 +75,7 @@ class TagAPI(ABC):
         :param limit: how many tags at most.
         """
         state = self._state()
-        with _reading(state.database) as session:
+        with state.database.reading() as session:
             return query.tag_counts(session, state.database.models, instance, limit)
 
     def select(
@@ -131,7 +127,7 @@ class TagAPI(ABC):
         :raises TransactionError: if the host's session has uncommitted writes, which
             would be locked while the image is classified.
         """
-        state, ref = self._state(), _saved(asset)
+        state, ref = self._state(), saved_ref(asset)
         database, models = state.database, state.database.models
         _refuse_open_writes(database)
         if image is None:
@@ -158,9 +154,9 @@ class TagAPI(ABC):
         :raises AssetError: if *asset* cannot be named.
         """
         state = self._state()
-        with _reading(state.database) as session:
+        with state.database.reading() as session:
             return query.tags_for(
-                session, state.database.models, _saved(asset), instance, SUGGESTED
+                session, state.database.models, saved_ref(asset), instance, SUGGESTED
             )
 
     def add_tag(
@@ -240,7 +236,7 @@ class TagAPI(ABC):
 
         :param asset: a model instance that was flushed, or an :class:`AssetRef`.
         """
-        ref, models = _saved(asset), self._state().database.models
+        ref, models = saved_ref(asset), self._state().database.models
         self._write(lambda connection: store.untag(connection, models, ref))
 
     def retag(self, asset: object, *, instance: str | None = None) -> None:
@@ -253,10 +249,10 @@ class TagAPI(ABC):
         :param instance: as in :meth:`add_tag`.
         :raises ImageMissing: if nothing tells where the image is.
         """
-        state, ref = self._state(), _saved(asset)
-        with _reading(state.database) as session:
+        state, ref = self._state(), saved_ref(asset)
+        with state.database.reading() as session:
             path = path_again(session, state, ref)
-        tenant = instance or self._instance_of(asset)
+        tenant = instance or self._hooks.instance_of(asset)
         outbox.submit(self._app(), state, Upload(ref, path, tenant))
 
     def explain(self, asset: object, *, instance: str | None = None) -> Explanation:
@@ -265,10 +261,10 @@ class TagAPI(ABC):
         :param asset: a model instance, or an :class:`AssetRef`.
         :param instance: as in :meth:`add_tag`.
         """
-        state, ref = self._state(), _saved(asset)
-        tenant = instance or self._instance_of(asset)
+        state, ref = self._state(), saved_ref(asset)
+        tenant = instance or self._hooks.instance_of(asset)
         settings = state.settings_for(tenant)
-        with _reading(state.database) as session:
+        with state.database.reading() as session:
             return explain(session, state.database.models, ref, tenant, settings)
 
     def forget(self, asset: object) -> None:
@@ -278,7 +274,7 @@ class TagAPI(ABC):
 
         :param asset: a model instance, or an :class:`AssetRef`.
         """
-        ref, models = _saved(asset), self._state().database.models
+        ref, models = saved_ref(asset), self._state().database.models
 
         def work(connection: Connection) -> None:
             queue.forget(connection, models, ref)
@@ -300,9 +296,9 @@ class TagAPI(ABC):
         instance: str | None,
         person: str | None,
     ) -> None:
-        state, ref, tag = self._state(), _saved(asset), tag_name(name)
-        tenant = instance or self._instance_of(asset)
-        who = person or (self._hooks.user_namer or _nobody)()
+        state, ref, tag = self._state(), saved_ref(asset), tag_name(name)
+        tenant = instance or self._hooks.instance_of(asset)
+        who = person or self._hooks.user_name()
         models = state.database.models
         self._write(
             lambda connection: decisions.decide(
@@ -321,33 +317,6 @@ class TagAPI(ABC):
         else:
             database.transact(lambda session: work(session.connection()))
 
-    def _instance_of(self, asset: object) -> str:
-        """Find the tenant of an object of a watched model; else the default one."""
-        if isinstance(asset, AssetRef):
-            return DEFAULT_INSTANCE
-        watch = self._hooks.watches.get(type_of(inspect(asset).mapper))
-        return DEFAULT_INSTANCE if watch is None else watch.instance(asset)
-
-
-def _saved(asset: object) -> AssetRef:
-    ref = ref_of(asset)
-    if ref is None:
-        raise AssetError(
-            f"The {type(asset).__name__} was not saved yet: flush it first."
-        )
-    return ref
-
-
-@contextlib.contextmanager
-def _reading(database: Database) -> Iterator[Session]:
-    """Give the host's session, so that a request needs no second connection."""
-    session = database.host_session()
-    if session is not None:
-        yield session
-    else:
-        with database.begin() as own:
-            yield own
-
 
 def _refuse_open_writes(database: Database) -> None:
     table = database.models.job.__table__
@@ -355,7 +324,3 @@ def _refuse_open_writes(database: Database) -> None:
         raise TransactionError(
             "The session has uncommitted writes: commit the upload before tag_now."
         )
-
-
-def _nobody() -> None:
-    return None

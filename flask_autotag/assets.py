@@ -92,6 +92,19 @@ def ref_of(asset: object) -> AssetRef | None:
     return AssetRef(type_of(state.mapper), encode_key(key))
 
 
+def saved_ref(asset: object) -> AssetRef:
+    """Name *asset*, which has a primary key.
+
+    :raises AssetError: if it has none yet, or as :func:`ref_of` does.
+    """
+    ref = ref_of(asset)
+    if ref is None:
+        raise AssetError(
+            f"The {type(asset).__name__} was not saved yet: flush it first."
+        )
+    return ref
+
+
 def instance_state(asset: object) -> InstanceState[Any]:
     """SQLAlchemy's record of *asset*.
 

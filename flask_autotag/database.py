@@ -84,6 +84,16 @@ class Database:
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Give the host's session, so that a request needs no second connection."""
+        session = self.host_session()
+        if session is not None:
+            yield session
+        else:
+            with self.begin() as own:
+                yield own
+
     def transact(
         self, work: Callable[[Session], T], patience: float | None = None
     ) -> T:

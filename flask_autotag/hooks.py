@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from .assets import AssetRef, ImageSource
+from .assets import DEFAULT_INSTANCE, AssetRef, ImageSource, instance_state, type_of
 
 ImageLoader = Callable[[AssetRef], ImageSource]
 #: Gets an action and an instance, ``None`` for the system.
@@ -58,6 +58,25 @@ class Hooks:
         """Whether a worker can find images of that type by itself."""
         return self.image_loader is not None or asset_type in self.watches
 
+    def instance_of(self, asset: object) -> str:
+        """Find the tenant of an object of a watched model; else the default one.
+
+        :raises AssetError: if *asset* is neither an :class:`AssetRef` nor an instance
+            of a mapped class.
+        """
+        if isinstance(asset, AssetRef):
+            return DEFAULT_INSTANCE
+        watch = self.watches.get(type_of(instance_state(asset).mapper))
+        return DEFAULT_INSTANCE if watch is None else watch.instance(asset)
+
+    def form_fields(self) -> Mapping[str, str]:
+        """Give what the host adds to every form."""
+        return self.hidden_fields() if self.hidden_fields else {}
+
+    def user_name(self) -> str | None:
+        """Name the user of the present request, if the host says who that is."""
+        return self.user_namer() if self.user_namer else None
+
 
 class HookRegistry:
     """The decorators with which a host registers its code."""
@@ -85,9 +104,10 @@ class HookRegistry:
             present request may do that: ``True``, or anything else for no. If it
             returns a response, such as a redirect to a page to sign in, that is the
             answer. The actions are ``"view_settings"``, ``"change_settings"`` and
-            ``"try_image"``; the instance is ``None`` for the system's own settings,
-            which hold for all instances. The JSON API asks about ``"view_tags"``,
-            ``"review_tags"`` and ``"enqueue"``.
+            ``"try_image"``, and ``"review_tags"`` for the tags of images, which
+            implies none of the others; the instance is ``None`` for the system's own
+            settings, which hold for all instances. The JSON API asks about
+            ``"view_tags"``, ``"review_tags"`` and ``"enqueue"``.
         :return: *may*.
         """
         self._hooks.authorizer = may

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, and_, inspect, or_, select
 
 from .assets import (
-    DEFAULT_INSTANCE,
     AssetRef,
     ImageSource,
     Upload,
@@ -112,7 +111,7 @@ def _read_item(hooks: Hooks, item: Any) -> Listed:
         return Listed(_ref(item.asset), check_instance(item.instance), item.image)
     if isinstance(item, tuple) and len(item) == 2:
         return Listed(_ref(item[0]), check_instance(item[1]))
-    return Listed(_ref(item), check_instance(_instance_of(hooks, item)))
+    return Listed(_ref(item), check_instance(hooks.instance_of(item)))
 
 
 def _ref(asset: object) -> AssetRef:
@@ -120,14 +119,6 @@ def _ref(asset: object) -> AssetRef:
     if ref is None:
         raise AssetError(f"The {type(asset).__name__} was not saved yet.")
     return ref
-
-
-def _instance_of(hooks: Hooks, asset: object) -> str:
-    """Find the tenant of an asset that came alone."""
-    if isinstance(asset, AssetRef) or (ref := ref_of(asset)) is None:
-        return DEFAULT_INSTANCE
-    watch = hooks.watches.get(ref.type)
-    return DEFAULT_INSTANCE if watch is None else watch.instance(asset)
 
 
 def _listed_watched(app: Flask, state: State, watch: Watch) -> Iterator[Listed]:

@@ -21,7 +21,9 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 import flask_autotag
+from flask_autotag.admin.decision import SENTENCES
 from flask_autotag.admin.display import ORIGINS
+from flask_autotag.admin.scope import TITLES
 from flask_autotag.admin.text import DOMAIN
 from flask_autotag.admin.word_display import RULES
 from flask_autotag.explain import REASONS
@@ -50,7 +52,7 @@ def collect() -> Catalog:
             texts += [field.label, field.help]
         for text in texts:
             catalog.add(text, locations=[(f"section {section.name or 'general'}", 0)])
-    for text in (*ORIGINS.values(), *REASONS.values()):
+    for text in (*ORIGINS.values(), *REASONS.values(), *TITLES, *SENTENCES):
         catalog.add(text)
     return catalog
 

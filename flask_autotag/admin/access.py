@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from flask import abort, current_app
+from flask import abort, current_app, request
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -19,6 +19,9 @@ VIEW, CHANGE, TRY = "view_settings", "change_settings", "try_image"
 REVIEW = "review_tags"
 #: Those of the JSON API alone.
 VIEW_TAGS, ENQUEUE = "view_tags", "enqueue"
+
+#: Where a request keeps the authorizer's answers.
+_ANSWERS = "flask_autotag.answers"
 
 
 def current_state() -> State:
@@ -49,12 +52,16 @@ def admit(
         return None
     if answer and isinstance(answer, str | tuple | BaseResponse):
         return answer
+    if sentence is None and action == REVIEW:
+        sentence = gettext("Your account may not review these tags.")
     abort(403, sentence or gettext("Your account may not open these settings."))
 
 
 def admit_somewhere() -> ResponseReturnValue | None:
-    """Let through who may see any settings at all."""
-    if may(VIEW, SYSTEM) or any(may(VIEW, each) for each in instances()):
+    """Let through who may see any settings at all, or review the tags of anything."""
+    if may(VIEW, SYSTEM):
+        return None
+    if any(may(VIEW, each) or may(REVIEW, each) for each in instances()):
         return None
     return admit(VIEW, SYSTEM)
 
@@ -85,7 +92,12 @@ def _found() -> set[str]:
 
 
 def _ask(action: str, instance: str) -> Any:
+    """Ask the authorizer, once a request: it may be slow."""
     authorizer = current_state().hooks.authorizer
     if authorizer is None:
         return False
-    return authorizer(action, None if instance == SYSTEM else instance)
+    answers = request.environ.setdefault(_ANSWERS, {})
+    if (action, instance) not in answers:
+        tenant = None if instance == SYSTEM else instance
+        answers[action, instance] = authorizer(action, tenant)
+    return answers[action, instance]

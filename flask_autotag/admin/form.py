@@ -13,6 +13,7 @@ from werkzeug.datastructures import FileStorage, MultiDict
 
 from ..checks import CheckError
 from ..settings.fields import Field, Path, Section, dotted, paths
+from .access import current_state
 
 #: Begin the names of the fields: of values, and of the boxes that remove a secret.
 VALUE, REMOVE = "setting.", "remove."
@@ -34,6 +35,19 @@ def can_be_trusted() -> bool:
 def token_form() -> TokenForm:
     """Make the token of this request."""
     return TokenForm(meta=None if can_be_trusted() else {"csrf": False})
+
+
+def guard_fields() -> dict[str, str]:
+    """Give what a form holds unseen: its token, and what the host adds."""
+    form = token_form()
+    name = form.meta.csrf_field_name
+    token = {name: form[name].current_token} if form.meta.csrf else {}
+    return {**token, **current_state().hooks.form_fields()}
+
+
+def too_old() -> CheckError:
+    """Make what to say of a form whose token is wrong."""
+    return CheckError("The form was too old to be trusted. Send it again.")
 
 
 @dataclass
@@ -81,9 +95,7 @@ def read_form(sections: tuple[Section, ...], token: TokenForm) -> Sent:
             CheckError("The form is incomplete. Reload the page and try again.")
         )
     if not token.validate():
-        sent.complaints.append(
-            CheckError("The form was too old to be trusted. Send it again.")
-        )
+        sent.complaints.append(too_old())
     return sent
 
 

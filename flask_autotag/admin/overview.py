@@ -35,6 +35,11 @@ class Line:
     own: int
     paused: Sequence[str]
 
+    @property
+    def shows_settings(self) -> bool:
+        """Whether the user may know what is set there."""
+        return self.scope.may(VIEW)
+
 
 @dataclass(frozen=True)
 class HistoryLine:
@@ -49,10 +54,8 @@ class HistoryLine:
 
 def index_page() -> str:
     """List what the user may see."""
-    system = Scope(SYSTEM)
     titles = instances()
-    shown = [Scope(name) for name in titles if Scope(name).may(VIEW)]
-    scopes = [system, *shown] if system.may(VIEW) else shown
+    scopes = [scope for scope in map(Scope, (SYSTEM, *titles)) if scope.pages]
     layers = _layers([scope.instance for scope in scopes])
     paused = _paused()
     lines = [

@@ -49,21 +49,22 @@ class FormPage:
     @property
     def hidden_fields(self) -> Mapping[str, str]:
         """What the host adds to every form."""
-        make = self.state.hooks.hidden_fields
-        return make() if make else {}
+        return self.state.hooks.form_fields()
 
     @property
     def user(self) -> str | None:
         """Who changes something, if the host says so."""
-        namer = self.state.hooks.user_namer
-        return namer() if namer else None
+        return self.state.hooks.user_name()
 
     def warn_without_key(self) -> None:
         """Say so where forms cannot be protected."""
         if not can_be_trusted():
-            self.alerts.append(
-                gettext(
-                    "Nothing can be changed here: the application has no SECRET_KEY,"
-                    " with which forms are protected."
-                )
-            )
+            self.alerts.append(without_key())
+
+
+def without_key() -> str:
+    """Say that forms cannot be protected."""
+    return gettext(
+        "Nothing can be changed here: the application has no SECRET_KEY, with which"
+        " forms are protected."
+    )

@@ -6,11 +6,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from flask import url_for
+from flask import request, url_for
 
 from ..assets import SYSTEM
-from .access import instances, may
+from .access import REVIEW, VIEW, instances, may
 from .text import gettext
+
+
+@dataclass(frozen=True)
+class PageLink:
+    """A page of a scope, in its navigation.
+
+    :param is_current: whether it is the page that is asked for.
+    """
+
+    title: str
+    url: str
+    is_current: bool
 
 
 @dataclass(frozen=True)
@@ -74,3 +86,36 @@ class Scope:
     def may(self, action: str) -> bool:
         """Whether the user may do something there."""
         return may(action, self.instance)
+
+    @cached_property
+    def pages(self) -> list[PageLink]:
+        """The pages that the user may open."""
+        pages = _SYSTEM_PAGES if self.is_system else _INSTANCE_PAGES
+        present = _PARTS.get(request.endpoint or "", request.endpoint)
+        values: dict[str, Any] = {} if self.is_system else {"instance": self.instance}
+        return [
+            PageLink(gettext(title), url_for(endpoint, **values), endpoint == present)
+            for endpoint, title, action in pages
+            if self.may(action)
+        ]
+
+
+#: Endpoint, title, and the action that it needs.
+_SYSTEM_PAGES = (
+    ("autotag.system", "Settings", VIEW),
+    ("autotag.system_tags", "Tags", VIEW),
+    ("autotag.system_history", "History", VIEW),
+)
+_INSTANCE_PAGES = (
+    ("autotag_instance.settings", "Settings", VIEW),
+    ("autotag_instance.tags", "Tags", VIEW),
+    ("autotag_instance.review", "Review", REVIEW),
+    ("autotag_instance.history", "History", VIEW),
+)
+#: Endpoints whose pages are parts of another's.
+_PARTS = {
+    "autotag.system_tag": "autotag.system_tags",
+    "autotag_instance.tag": "autotag_instance.tags",
+}
+#: Titles of pages, for the one who collects messages.
+TITLES = tuple(title for _, title, _ in (*_SYSTEM_PAGES, *_INSTANCE_PAGES))

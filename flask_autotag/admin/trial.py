@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,19 @@ from sqlalchemy import Row, Select, select
 
 from .. import remote
 from ..assets import SYSTEM, AssetRef
+from ..broader import hierarchy
 from ..errors import TaggingError
+from ..explain import REASONS, reason
 from ..jobs.again import last_path
 from ..jobs.loading import load_asset
 from ..models import Models
-from ..providers.base import Label
 from ..settings.fields import GENERAL
 from ..settings.resolution import Settings
 from ..sources import read
 from ..state import State
-from ..tagging import Choice, Classified, choose
-from ..vocabulary import tag_name
+from ..tagging import Classified
+from ..verdicts import Outcome, Verdict, by_rank, judge
+from ..vocabulary import Vocabulary, tag_name
 from .text import gettext
 
 if TYPE_CHECKING:
@@ -28,8 +31,17 @@ if TYPE_CHECKING:
 
 #: Images that are offered, the latest ones.
 _RECENT = 12
-#: Labels that are shown of one provider, the surest ones.
+#: Labels of one provider that are shown at once, the surest ones.
 _LABELS = 15
+#: What thresholds and the other labels decide; anything else a script leaves as it is.
+_MOVING = {
+    Outcome.APPLIED,
+    Outcome.SUGGESTED,
+    Outcome.ELSEWHERE,
+    Outcome.BELOW,
+    Outcome.NARROWER,
+    Outcome.OVER,
+}
 
 
 @dataclass(frozen=True)
@@ -47,17 +59,51 @@ class RecentImage:
 
 @dataclass(frozen=True)
 class TriedLabel:
-    """What a provider said.
+    """What a provider said, and what becomes of it by the typed settings.
 
-    :param key: of the tag that it would be; empty if it can be none.
-    :param outcome: what becomes of it, in words.
+    :param sentence: why, in words.
+    :param own_threshold: what its word needs, if that was decided; else its provider's
+        threshold holds.
     """
 
-    name: str
-    key: str
-    confidence: float
-    applied: bool
-    outcome: str
+    verdict: Verdict
+    sentence: str
+    own_threshold: float | None
+
+    @property
+    def name(self) -> str:
+        """The label's own name."""
+        return self.verdict.label.name
+
+    @property
+    def tag(self) -> str | None:
+        """The tag that it is or would be, if it can be one."""
+        return self.verdict.name.name if self.verdict.name else None
+
+    @property
+    def key(self) -> str:
+        """The normal form of that."""
+        return self.verdict.name.key if self.verdict.name else ""
+
+    @property
+    def applied(self) -> bool:
+        """Whether the image would get the tag from this label."""
+        return self.verdict.outcome is Outcome.APPLIED
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether no threshold changes what becomes of it."""
+        return self.verdict.outcome not in _MOVING
+
+    @property
+    def concept(self) -> str | None:
+        """The id of the broader concept that it is, if it is one."""
+        return self.verdict.label.id if self.verdict.label.id in hierarchy() else None
+
+    @property
+    def above(self) -> str:
+        """The ids of the broader concepts above that, with blanks."""
+        return " ".join(sorted(hierarchy().above(self.verdict.label.id)))
 
 
 @dataclass(frozen=True)
@@ -69,6 +115,11 @@ class TriedProvider:
     model: str
     threshold: float
     labels: tuple[TriedLabel, ...]
+
+    @property
+    def parts(self) -> tuple[tuple[TriedLabel, ...], tuple[TriedLabel, ...]]:
+        """The surest labels, and the others."""
+        return self.labels[:_LABELS], self.labels[_LABELS:]
 
 
 @dataclass(frozen=True)
@@ -89,12 +140,27 @@ class Trial:
 
     @property
     def applied(self) -> list[str]:
-        """The tags that the image would get."""
+        """The tags that the image would get, the surest first."""
+        return self._tags(Outcome.APPLIED)
+
+    @property
+    def suggested(self) -> list[str]:
+        """The tags that would be suggested for it."""
+        return self._tags(Outcome.SUGGESTED)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """What to say of labels, with gaps, by outcome; for scripts."""
+        return {outcome.value: gettext(REASONS[outcome]) for outcome in _MOVING}
+
+    def _tags(self, outcome: Outcome) -> list[str]:
+        verdicts = [
+            label.verdict for provider in self.providers for label in provider.labels
+        ]
         return [
-            label.name
-            for provider in self.providers
-            for label in provider.labels
-            if label.applied
+            verdict.name.name
+            for verdict in sorted(verdicts, key=by_rank)
+            if verdict.outcome is outcome and verdict.name is not None
         ]
 
 
@@ -179,7 +245,7 @@ def _ref(row: Row[Any]) -> AssetRef:
 
 
 def _judge(state: State, subject: str, found: Classified, settings: Settings) -> Trial:
-    chosen = {choice.key: choice for choice in choose(found.predictions, settings)}
+    verdicts = judge(found.predictions, settings)
     titles = {section.name: section.title for section in state.sections}
     return Trial(
         subject,
@@ -190,8 +256,10 @@ def _judge(state: State, subject: str, found: Classified, settings: Settings) ->
                 one.model,
                 settings[one.provider]["confidence_threshold"],
                 tuple(
-                    _label(label, one.provider, chosen, settings)
-                    for label in one.labels[:_LABELS]
+                    _labels(
+                        (each for each in verdicts if each.provider == one.provider),
+                        settings,
+                    )
                 ),
             )
             for one in found.predictions
@@ -204,24 +272,20 @@ def _judge(state: State, subject: str, found: Classified, settings: Settings) ->
     )
 
 
-def _label(
-    label: Label, provider: str, chosen: dict[str, Choice], settings: Settings
-) -> TriedLabel:
-    try:
-        key = tag_name(label.name).key
-    except ValueError:
-        key = ""
-    choice = chosen.get(key)
-    said = (provider, label.id)
-    applied = choice is not None and (choice.provider, choice.concept) == said
-    if applied:
-        outcome = gettext("applies")
-    elif label.confidence < settings[provider]["confidence_threshold"]:
-        outcome = gettext("below the threshold")
-    elif choice is not None:
-        outcome = gettext("applies, surer elsewhere")
-    elif key:
-        outcome = gettext("over the maximum")
-    else:
-        outcome = gettext("cannot be a tag")
-    return TriedLabel(label.name, key, label.confidence, applied, outcome)
+def _labels(verdicts: Iterable[Verdict], settings: Settings) -> list[TriedLabel]:
+    return [
+        TriedLabel(
+            verdict,
+            reason(verdict, settings, gettext),
+            _own_threshold(verdict, settings.vocabulary),
+        )
+        for verdict in verdicts
+    ]
+
+
+def _own_threshold(verdict: Verdict, vocabulary: Vocabulary) -> float | None:
+    """Find the threshold of a label's word, or else of the tag that it is called."""
+    if verdict.name is None:
+        return None
+    own = vocabulary.threshold(tag_name(verdict.label.name).key)
+    return vocabulary.threshold(verdict.name.key) if own is None else own

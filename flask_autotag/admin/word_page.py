@@ -17,7 +17,7 @@ from ..words import Changes
 from .access import CHANGE, VIEW, admit
 from .changes import preview_changes, save_changes
 from .display import translated
-from .form import can_be_trusted
+from .form import can_be_trusted, too_old
 from .page import FormPage
 from .text import gettext
 
@@ -136,9 +136,7 @@ def answer(page: PageT, actions: Mapping[str, Action[Any]]) -> ResponseReturnVal
     if not can_be_trusted():
         return page.render(), 400
     if not page.token.validate():
-        page.alerts.append(
-            gettext("The form was too old to be trusted. Send it again.")
-        )
+        page.alerts.append(translated(too_old()))
         return page.render(), 400
     try:
         return _act(page, name, actions[name], button)

@@ -14,7 +14,12 @@ from flask.testing import FlaskClient
 from flask.typing import ResponseReturnValue
 from werkzeug.test import encode_multipart
 
-from ..hosts import Host, make_host
+from flask_autotag import AssetRef
+from flask_autotag.admin.reference import sign
+from flask_autotag.query import tags_for
+from flask_autotag.review import row_of
+
+from ..hosts import Host, make_host, store_labels
 from ..settings.desk import Desk
 
 SYSTEM_URL, SHOP_URL, NEWS_URL = (
@@ -22,8 +27,10 @@ SYSTEM_URL, SHOP_URL, NEWS_URL = (
     "/autotag/instances/shop",
     "/autotag/instances/news",
 )
-#: Who may open what: everything, or one instance.
+#: Who may do what: everything, or what is about the settings of one instance, or about
+#: its tags.
 RIGHTS = {"ada": None, "mia": "shop", "nils": "news"}
+EDITORS = {"ada": None, "erik": "shop"}
 USER = "X-User"
 
 
@@ -31,11 +38,12 @@ def install_rights(host: Host) -> None:
     """Let the header of a request say who somebody is."""
 
     @host.autotag.authorizer
-    def may(_action: str, instance: str | None) -> ResponseReturnValue | bool:
+    def may(action: str, instance: str | None) -> ResponseReturnValue | bool:
         user = request.headers.get(USER)
-        if user not in RIGHTS:
+        if user not in (*RIGHTS, *EDITORS):
             return redirect("/sign-in")
-        return RIGHTS[user] is None or RIGHTS[user] == instance
+        rights = EDITORS if action == "review_tags" else RIGHTS
+        return user in rights and rights[user] in (None, instance)
 
     @host.autotag.instance_lister
     def instances() -> dict[str, str]:
@@ -123,9 +131,11 @@ class Visitor:
 def filled_in(soup: BeautifulSoup) -> dict[str, Any]:
     """What a browser would send of a form."""
     found: dict[str, Any] = {}
-    for control in soup.select("form[data-autotag-form] [name]"):
+    for control in soup.select("form[data-autotag-form] [name], [data-review] [name]"):
         name = str(control["name"])
-        if control.name == "select":
+        if control.get("type") == "radio" and control.has_attr("checked"):
+            found[name] = str(control["value"])
+        elif control.name == "select":
             chosen = control.select_one("option[selected]")
             found[name] = str(chosen["value"]) if chosen else ""
         elif control.name == "input" and control.get("type") in (
@@ -147,6 +157,32 @@ class Office:
     def visitor(self, name: str | None) -> Visitor:
         return Visitor(self.host.app.test_client(), name)
 
+    def store(
+        self, asset: str, *labels: tuple[str, float], instance: str = "shop"
+    ) -> None:
+        """Let a provider say something of a photo."""
+        with self.host.app.app_context():
+            store_labels(self.host, AssetRef("photo", asset), labels, instance)
+
+    def signed(self, asset: str, instance: str = "shop") -> str:
+        """The text that names a photo in a form."""
+        with self.host.app.app_context():
+            return sign(AssetRef("photo", asset), instance)
+
+    def row(self, asset: str, instance: str = "shop") -> int:
+        ref = AssetRef("photo", asset)
+        with self.host.app.app_context(), self.desk.state.database.begin() as session:
+            found = row_of(session, self.host.models, ref, instance)
+        assert found is not None, "no row"
+        return found
+
+    def tags(self, asset: str, state: str = "applied", instance: str = "shop") -> Any:
+        """The tags of a photo that stand in a state, with who said so."""
+        ref = AssetRef("photo", asset)
+        with self.host.app.app_context(), self.desk.state.database.begin() as session:
+            found = tags_for(session, self.host.models, ref, instance, state)
+        return {tag.name: tag.person or tag.provider for tag in found}
+
 
 @contextmanager
 def open_office(url: str, **config: Any) -> Iterator[Office]:
@@ -166,6 +202,12 @@ def office(sqlite_url: str) -> Iterator[Office]:
 def ada(office: Office) -> Visitor:
     """The system's administrator."""
     return office.visitor("ada")
+
+
+@pytest.fixture
+def erik(office: Office) -> Visitor:
+    """Who reviews the tags of the shop, and sets nothing."""
+    return office.visitor("erik")
 
 
 @pytest.fixture

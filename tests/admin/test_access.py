@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,32 +13,62 @@ from sqlalchemy import select
 from flask_autotag import AutoTag
 
 from ..hosts import Host
-from .conftest import NEWS_URL, SHOP_URL, SYSTEM_URL, Office, Visitor
+from .conftest import (
+    NEWS_URL,
+    SHOP_URL,
+    SYSTEM_URL,
+    Office,
+    Page,
+    Visitor,
+    open_office,
+)
 
-SIGN_IN, FORBIDDEN, OPEN = 302, 403, 200
+EXPLAIN_URL = "/autotag/explain/shop?type=photo&id=1"
+EDIT_URL = "/autotag/edit/shop"
 
-#: Address → what is answered to: nobody, news' administrator, the shop's, the system's.
-PAGES: dict[str, tuple[int, int, int, int]] = {
-    "/autotag/": (SIGN_IN, OPEN, OPEN, OPEN),
-    "/autotag/static/autotag.css": (SIGN_IN, OPEN, OPEN, OPEN),
-    SYSTEM_URL: (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN),
-    "/autotag/system/history": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN),
-    SHOP_URL: (SIGN_IN, FORBIDDEN, OPEN, OPEN),
-    "/autotag/history/shop": (SIGN_IN, FORBIDDEN, OPEN, OPEN),
-    "/autotag/tags/shop": (SIGN_IN, FORBIDDEN, OPEN, OPEN),
-    "/autotag/tag/shop?key=dog": (SIGN_IN, FORBIDDEN, OPEN, OPEN),
-    "/autotag/words/shop": (SIGN_IN, FORBIDDEN, OPEN, OPEN),
-    "/autotag/system/tags": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN),
-    "/autotag/system/tag?key=dog": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN),
-    "/autotag/system/words": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN),
-    "/autotag/tags/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, 404),
-    "/autotag/tag/nowhere?key=dog": (SIGN_IN, FORBIDDEN, FORBIDDEN, 404),
-    "/autotag/words/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, 404),
-    "/autotag/instances/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, 404),
-    "/autotag/history/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, 404),
+SIGN_IN, FORBIDDEN, OPEN, MISSING, NO_METHOD = 302, 403, 200, 404, 405
+
+#: Addresses, and what is answered to: nobody, an administrator of news, one of the
+#: shop, an editor of the shop, the system's administrator.
+PAGES: dict[str, tuple[int, int, int, int, int]] = {
+    "/autotag/": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
+    "/autotag/static/autotag.css": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
+    "/autotag/static/review.js": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
+    "/autotag/static/field.css": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
+    "/autotag/static/field.js": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
+    SYSTEM_URL: (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
+    "/autotag/system/history": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
+    SHOP_URL: (SIGN_IN, FORBIDDEN, OPEN, FORBIDDEN, OPEN),
+    "/autotag/history/shop": (SIGN_IN, FORBIDDEN, OPEN, FORBIDDEN, OPEN),
+    "/autotag/tags/shop": (SIGN_IN, FORBIDDEN, OPEN, FORBIDDEN, OPEN),
+    "/autotag/tag/shop?key=dog": (SIGN_IN, FORBIDDEN, OPEN, FORBIDDEN, OPEN),
+    "/autotag/words/shop": (SIGN_IN, FORBIDDEN, OPEN, FORBIDDEN, OPEN),
+    "/autotag/system/tags": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
+    "/autotag/system/tag?key=dog": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
+    "/autotag/system/words": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
+    "/autotag/tags/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
+    "/autotag/tag/nowhere?key=a": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
+    "/autotag/words/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
+    "/autotag/review/shop": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN, OPEN),
+    "/autotag/review/shop?tag=wolf": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN, OPEN),
+    EXPLAIN_URL: (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN, OPEN),
+    "/autotag/complete/shop?q=d": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN, OPEN),
+    EDIT_URL: (NO_METHOD,) * 5,
+    "/autotag/instances/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
+    "/autotag/history/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
+    "/autotag/review/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
+    "/autotag/explain/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
 }
-VISITORS = (None, "nils", "mia", "ada")
+VISITORS = (None, "nils", "mia", "erik", "ada")
 COMMANDS = ("save", "preview", "try", "reset", "test", "resume")
+
+
+@pytest.fixture
+def office(sqlite_url: str) -> Iterator[Office]:
+    """A host with an image that can be explained and reviewed."""
+    with open_office(sqlite_url, AUTOTAG_SUGGESTION_THRESHOLD=0.2) as made:
+        made.store("1", ("dog", 0.9), ("wolf", 0.4))
+        yield made
 
 
 def test_no_endpoint_is_forgotten(office: Office) -> None:
@@ -47,14 +78,15 @@ def test_no_endpoint_is_forgotten(office: Office) -> None:
         if rule.endpoint.startswith("autotag")
     }
     adapter = office.host.app.url_map.bind("localhost")
-    assert rules == {adapter.match(path.partition("?")[0])[0] for path in PAGES}
+    tried = {adapter.match(path.split("?")[0])[0] for path in PAGES if path != EDIT_URL}
+    assert rules == tried | {adapter.match(EDIT_URL, "POST")[0]}
 
 
 @pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("place", range(5))
 def test_a_page(office: Office, path: str, place: int) -> None:
     page = office.visitor(VISITORS[place]).get(path)
-    assert page.status == PAGES[path][place]
+    assert page.status == PAGES[path][place], page.html
     if page.status == SIGN_IN:
         assert page.location == "/sign-in"
     elif page.status != OPEN:
@@ -63,7 +95,7 @@ def test_a_page(office: Office, path: str, place: int) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("path", [SYSTEM_URL, SHOP_URL])
-@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("place", range(5))
 def test_a_command(
     office: Office, ada: Visitor, path: str, place: int, command: str
 ) -> None:
@@ -91,7 +123,7 @@ WORD_PAGES = {
 
 
 @pytest.mark.parametrize("path", WORD_PAGES)
-@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("place", range(5))
 def test_a_decision_about_a_word(
     office: Office, ada: Visitor, path: str, place: int
 ) -> None:
@@ -105,9 +137,41 @@ def test_a_decision_about_a_word(
     assert len(rows) == (expected == OPEN)
 
 
+@pytest.mark.parametrize("place", range(5))
+def test_what_editors_do(office: Office, place: int) -> None:
+    """Deciding about tags takes the right to, and takes nothing else."""
+    expected = PAGES["/autotag/review/shop"][place]
+    visitor, form = office.visitor(VISITORS[place]), Page(200, "", None)
+    answers = [
+        visitor.send(EDIT_URL, form, image=office.signed("1"), add="cat"),
+        visitor.send(
+            "/autotag/review/shop",
+            form,
+            tag="wolf",
+            command="save",
+            **{f"image.{office.row('1')}": "accept"},
+        ),
+    ]
+    wanted = 303 if expected == OPEN else expected
+    assert [answer.status for answer in answers] == [wanted, wanted]
+    decided = {"cat": VISITORS[place], "wolf": VISITORS[place]}
+    found = office.tags("1")
+    assert found.pop("dog") == "tensorflow"
+    assert found == (decided if expected == OPEN else {})
+
+
+def test_an_editor_is_told_what_he_may_not(office: Office) -> None:
+    erik = office.visitor("erik")
+    assert "Your account may not open these settings." in erik.get(SHOP_URL).html
+    refused = office.visitor("mia").get("/autotag/review/shop")
+    assert "Your account may not review these tags." in refused.html
+
+
 def test_without_an_authorizer_everything_is_closed(host: Host) -> None:
     client = host.app.test_client()
     for path in PAGES:
+        if "/field." in path:
+            continue
         for method in ("GET", "POST"):
             assert client.open(path, method=method).status_code in (403, 405), path
     assert client.get("/autotag/").status_code == 403
@@ -153,7 +217,7 @@ def test_a_page_asks_for_each_right_once(office: Office) -> None:
     office.visitor("ada").get(SHOP_URL)
     assert asked == {
         (action, "shop"): 1
-        for action in ("view_settings", "change_settings", "try_image")
+        for action in ("view_settings", "change_settings", "try_image", "review_tags")
     }
 
 
@@ -162,7 +226,49 @@ def test_the_overview_lists_what_one_may_see(office: Office) -> None:
         return office.visitor(name).get("/autotag/").texts(".at-list-link")
 
     assert listed("ada") == ["The whole system", "The newsroom", "The shop"]
-    assert listed("mia") == ["The shop"]
+    assert listed("mia") == listed("erik") == ["The shop"]
+
+
+def test_the_overview_links_what_one_may_open(office: Office) -> None:
+    def links(name: str) -> list[str]:
+        page = office.visitor(name).get("/autotag/")
+        return [str(link["href"]) for link in page.soup.select(".at-links a")]
+
+    assert links("mia") == [SHOP_URL, "/autotag/tags/shop", "/autotag/history/shop"]
+    assert links("erik") == ["/autotag/review/shop"]
+    assert links("ada")[:2] == [SYSTEM_URL, "/autotag/system/tags"]
+    assert links("ada")[-4:] == [
+        SHOP_URL,
+        "/autotag/tags/shop",
+        "/autotag/review/shop",
+        "/autotag/history/shop",
+    ]
+
+
+def test_an_editor_is_not_told_of_settings(office: Office) -> None:
+    page = office.visitor("erik").get("/autotag/")
+    assert page.soup.select(".at-state, .at-hint") == []
+    assert page.one(".at-list-link")["href"] == "/autotag/review/shop"
+
+
+def test_the_pages_of_an_instance_lead_to_each_other(office: Office) -> None:
+    ada = office.visitor("ada")
+    for path, title in (
+        (SYSTEM_URL, "Settings"),
+        ("/autotag/system/history", "History"),
+        ("/autotag/system/tag?key=dog", "Tags"),
+        (SHOP_URL, "Settings"),
+        ("/autotag/tags/shop", "Tags"),
+        ("/autotag/tag/shop?key=dog", "Tags"),
+        ("/autotag/history/shop", "History"),
+        ("/autotag/review/shop", "Review"),
+        ("/autotag/review/shop?tag=wolf", "Review"),
+    ):
+        page = ada.get(path)
+        assert page.texts("[aria-current=page]") == [title]
+        assert {"Settings", "History"} <= set(page.texts(".at-tabs a"))
+    # One page alone needs no navigation.
+    assert office.visitor("erik").get("/autotag/review/shop").texts(".at-tabs a") == []
 
 
 def test_without_a_lister_there_are_those_with_images_or_settings(host: Host) -> None:

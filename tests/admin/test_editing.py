@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import select
@@ -464,6 +465,9 @@ def test_what_others_wrote_is_text(office: Office, ada: Visitor) -> None:
     evil: Any = "<script>alert(1)</script>"
     with office.host.app.app_context():
         store_labels(office.host, AssetRef("photo", evil), [(evil, 0.4)], "shop")
+        office.host.autotag.add_tag(
+            AssetRef("photo", evil), evil, instance="shop", person=evil
+        )
     office.host.autotag.image_loader(lambda _asset: b"")
     office.host.autotag.user_namer(lambda: evil)
     office.host.autotag.hidden_fields(lambda: {evil: evil})
@@ -473,6 +477,8 @@ def test_what_others_wrote_is_text(office: Office, ada: Visitor) -> None:
         page.html,
         ada.get(SHOP_URL).html,
         ada.get("/autotag/history/shop").html,
+        ada.get(f"/autotag/review/shop?tag={quote(evil)}").html,
+        ada.get(f"/autotag/explain/shop?type=photo&id={quote(evil)}").html,
     ):
         assert "&lt;script&gt;" in html
         assert "<script>" not in html

@@ -19,10 +19,12 @@ from jinja2 import DictLoader
 import flask_autotag
 from flask_autotag.admin import text
 
-from .conftest import SHOP_URL, SYSTEM_URL, Office, Visitor, open_office
+from .conftest import SHOP_URL, SYSTEM_URL, Office, Page, Visitor, open_office
 
 MAXIMUM = "setting.max_tags"
 ADDRESS = ("https", "vision", "googleapis", "com", "skip")
+#: What is stored, and shown as it is.
+VALUES = {"efficientnet", "lite", "en", "open", "photo", "model", "erik", "whale"}
 PACKAGE = Path(flask_autotag.__file__).parent
 ROOT = Path(__file__).parents[2]
 
@@ -143,23 +145,45 @@ class TestLanguages:
             ada.send(SHOP_URL, command="preview"),
             ada.send(SHOP_URL, command="try"),
             ada.get("/autotag/history/shop"),
+            *self.pages_of_editors(office),
         ]
         for page in pages:
             frame = page.one(".autotag")
-            for name in frame.select("option, .at-list-link, [aria-current]"):
+            for name in frame.select("option, kbd, .at-list-link, [aria-current]"):
                 name.decompose()
             words = re.findall(r"[A-Za-z]+", frame.get_text())
             # Values, and who did it.
             # An address, and a word that is stored.
             words = [word for word in words if word not in ADDRESS]
             left = {word for word in words if word != word.upper()}
-            assert left <= {"efficientnet", "lite", "en", "open", "x", "The", "shop"}, (
-                left
-            )
+            assert left <= {*VALUES, "The", "newsroom", "shop", "x"}, left
         assert pages[2].error(MAXIMUM) == (
             "MAXIMUM NUMBER OF TAGS PER ASSET MUST BE A WHOLE NUMBER FROM 0 TO 1000,"
             " NOT 'x'."
         )
+
+    def pages_of_editors(self, office: Office) -> list[Page]:
+        """Those that review, explain and refuse, with all that they can say."""
+        office.desk.save({("", "suggestion_threshold"): "0.2"}, "shop")
+        for photo in "12":
+            office.store(photo, ("DOG", 0.9), ("CAT", 0.4), ("BAT", 0.3))
+        erik = office.visitor("erik")
+        review, cats = "/autotag/review/shop", "/autotag/review/shop?tag=cat"
+        row = f"image.{office.row('1')}"
+        saved = erik.send(review, erik.get(cats), **{row: "reject"})
+        explain = "/autotag/explain/shop?type=photo&id=1"
+        form = {"image": office.signed("1")}
+        return [
+            erik.get(review),
+            erik.get(cats),
+            erik.get(saved.location or ""),
+            erik.get(f"{review}?tag=whale&undone=2&left=2"),
+            erik.send(review, erik.get(cats)),
+            erik.get(explain),
+            erik.get(f"{explain}&done=accept&tag=DOG"),
+            erik.send("/autotag/edit/shop", Page(200, "", None), **form, accept="CAT"),
+            erik.send("/autotag/edit/shop", Page(200, "", None), **form, add=""),
+        ]
 
     def test_without_the_language_it_is_english(
         self, office: Office, ada: Visitor

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from ..services import missing
@@ -62,3 +63,8 @@ def sign_in(page: Page, served: Served, name: str) -> None:
     page.get_by_label("Password").fill(PASSWORDS[name])
     page.get_by_label("Password").press("Enter")
     page.wait_for_url(lambda url: "sign-in" not in url)
+
+
+def assert_accessible(page: Page, what: str) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, f"{what}: {found.generate_report()}"

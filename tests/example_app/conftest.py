@@ -4,6 +4,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -160,8 +161,19 @@ def served(make_app: MakeApp, tmp_path: Path) -> Iterator[Served]:
     for name in ("castle", "horse", "mountains"):
         shutil.copy(EXAMPLE_PHOTOS / f"{name}.jpg", photos)
     app = make_app(
-        AUTOTAG_RUNNER="thread", WTF_CSRF_ENABLED=True, EXAMPLE_PHOTOS=str(photos)
+        AUTOTAG_RUNNER="thread",
+        WTF_CSRF_ENABLED=True,
+        EXAMPLE_PHOTOS=str(photos),
+        # No tags but those of the photos.
+        AUTOTAG_SUGGESTION_THRESHOLD=1,
     )
+    with serve(app) as made:
+        yield made
+
+
+@contextmanager
+def serve(app: Flask) -> Iterator[Served]:
+    """Put the example on a port of its own."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
     # Requests that a closed browser leaves behind must not outlive the test.
     server.daemon_threads = True

@@ -61,7 +61,7 @@ def test_uploading_by_the_button(page: Page, served: Served) -> None:
     assert page.evaluate("window.sameDocument") is True
     rows.first.get_by_role("link", name="espresso.jpg").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("espresso.jpg")
-    expect(page.locator("meter").last).to_be_visible()
+    expect(page.get_by_role("button", name="Remove espresso")).to_be_visible()
 
 
 def test_uploading_by_dropping(page: Page, served: Served) -> None:

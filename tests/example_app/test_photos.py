@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -45,9 +46,12 @@ def test_an_upload_is_tagged(app: Flask, nora: Browser) -> None:
     assert "with a confidence of" in page
     assert 'href="/news/?tag=espresso"' in page
     page = nora.page(f"/news/photos/{photo.id}")
-    assert "<meter" in page
-    assert "TensorFlow, on this server (model efficientnet-lite0" in page
+    assert 'aria-label="Remove espresso"' in page
     assert "Uploaded by Nora" in page
+    why = re.search(r'href="([^"]+)">Why these tags', page)
+    assert why is not None
+    page = nora.page(why[1].replace("&amp;", "&"))
+    assert "TensorFlow Image Auto Tagging (efficientnet-lite0" in page
 
 
 def test_one_bad_file_does_not_cost_the_others(
@@ -283,10 +287,10 @@ def test_scripts_ask_how_far_it_is(make_app: MakeApp, sign_in: SignIn) -> None:
     # Another process tags.
     result = app.test_cli_runner().invoke(args=["autotag", "worker", "--drain"])
     assert result.exit_code == 0, result.output
-    answer = nora.get("/news/photos/tags?ids=1&bars=1").json
+    answer = nora.get("/news/photos/tags?ids=1&field=1").json
     assert answer["photos"][0]["pending"] is False
     assert answer["photos"][0]["words"] == "espresso.jpg: drink, espresso."
-    assert "<meter" in answer["photos"][0]["html"]
+    assert "Remove espresso" in answer["photos"][0]["html"]
     assert "espresso" in answer["filters"]
     assert nora.get("/news/photos/tags").json["photos"] == []
 
@@ -308,3 +312,24 @@ def test_a_failed_upload_leaves_nothing(
         nora.upload(example("espresso"))
     assert photos_of(app) == []
     assert list((tmp_path / "uploads").iterdir()) == []
+
+
+def test_an_editor_changes_the_tags_of_a_photo(app: Flask, nora: Browser) -> None:
+    nora.upload(example("wall-clock"))
+    (photo,) = photos_of(app)
+    page = nora.page(f"/news/photos/{photo.id}")
+    signed = re.search(r'name="image" value="([^"]+)"', page)
+    assert signed is not None
+    data = {"image": signed[1], "next": f"/news/photos/{photo.id}"}
+    response = nora.post("/autotag/edit/news", data={**data, "add": "Kitchen"})
+    assert response.location == f"/news/photos/{photo.id}"
+    assert 'href="/news/?tag=Kitchen"' in nora.page("/news/")
+    assert nora.post("/autotag/edit/shop", data=data).status_code == 403
+
+
+def test_the_header_leads_editors_to_review(nora: Browser) -> None:
+    assert 'href="/autotag/review/news">Review' in nora.page("/news/")
+    assert "Auto tagging</a>" not in nora.page("/news/")
+    assert nora.page("/autotag/review/news")
+    assert nora.get("/autotag/review/shop").status_code == 403
+    assert nora.get("/autotag/instances/news").status_code == 403

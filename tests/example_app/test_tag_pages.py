@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from .browsers import TAGGING, sign_in, watched_page
+from .browsers import TAGGING, assert_accessible, sign_in, watched_page
 from .conftest import Served
-from .test_settings_pages import assert_accessible
 
 NEWS, SYSTEM = "/autotag/tags/news", "/autotag/system/tags"
 SAVED = "Saved. Existing images are being brought up to date in the background."

@@ -1,6 +1,8 @@
 // What is better with scripts: sliders beside thresholds, labels that follow them, and
 // answers that do not lose the page. Everything works without.
 
+import { judge } from "./trial.js";
+
 const number = (field) => {
   const text = field.value.trim() || field.dataset.inherited || "";
   const value = Number(text);
@@ -39,9 +41,7 @@ function addThresholds(root) {
   }
 }
 
-// The same choice as the server's: at or above the threshold, each tag once with its
-// best confidence, the surest within the maximum.
-function judge(root) {
+function judgeTrial(root) {
   const trial = root.querySelector("[data-trial]");
   if (!trial) return;
   const thresholds = new Map();
@@ -50,36 +50,7 @@ function judge(root) {
     if (value === null || value < 0 || value > 1) return;
     thresholds.set(field.dataset.provider, value);
   }
-  const rows = [...trial.querySelectorAll("tr[data-label]")].map((row) => ({
-    row,
-    key: row.dataset.key,
-    sure: Number(row.dataset.confidence),
-    reaches: Number(row.dataset.confidence) >= thresholds.get(row.dataset.provider),
-  }));
-  const best = new Map();
-  for (const one of rows) {
-    if (one.reaches && one.key && !(best.get(one.key)?.sure >= one.sure)) best.set(one.key, one);
-  }
-  const ranked = [...best.values()].sort((a, b) => b.sure - a.sure || (a.key < b.key ? -1 : 1));
-  const maximum = Number(trial.dataset.maximum);
-  const applied = new Set(maximum ? ranked.slice(0, maximum) : ranked);
-  for (const one of rows) {
-    const applies = applied.has(one);
-    one.row.classList.toggle("at-applies", applies);
-    let outcome = trial.dataset.below;
-    if (applies) outcome = trial.dataset.applies;
-    else if (one.reaches && applied.has(best.get(one.key))) outcome = trial.dataset.elsewhere;
-    else if (one.reaches) outcome = trial.dataset.over;
-    one.row.querySelector("[data-outcome]").textContent = outcome;
-  }
-  for (const table of trial.querySelectorAll("table")) {
-    const row = table.querySelector("tr[data-label]");
-    const head = table.querySelector("thead th:last-child");
-    if (row) head.textContent = head.textContent.replace(/\d+\.\d+/, thresholds.get(row.dataset.provider).toFixed(2));
-  }
-  const names = ranked.filter((one) => applied.has(one)).map((one) => one.row.dataset.label);
-  const summary = trial.querySelector("[data-trial-summary]");
-  summary.textContent = names.length ? `${summary.dataset.some} ${names.join(", ")}` : summary.dataset.none;
+  judge(trial, thresholds);
 }
 
 // Answers of "Try" and "What would change?" replace the page's content in place: the
@@ -130,7 +101,7 @@ function replace(form, root, button) {
   }
   old.replaceWith(root);
   start(root);
-  judge(root);
+  judgeTrial(root);
   const wrong = root.querySelector("[aria-invalid=true]");
   const results = { try: "#autotag-try-result", preview: "#autotag-preview-result" };
   const wanted = results[button.value] ?? results[button.name];
@@ -147,7 +118,7 @@ function start(root) {
   }
   addThresholds(root);
   root.addEventListener("input", (event) => {
-    if (event.target.matches("[data-fraction]")) judge(root);
+    if (event.target.matches("[data-fraction]")) judgeTrial(root);
   });
   for (const form of root.querySelectorAll("[data-autotag-form]")) form.addEventListener("submit", answerInPlace);
 }

@@ -1,0 +1,314 @@
+"""Why an image has its tags, and changing them there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from flask_autotag import AssetRef
+from flask_autotag.vocabulary import tag_name
+from flask_autotag.words import change_words
+
+from .conftest import Office, Page, Visitor, open_office
+
+URL = "/autotag/explain/shop?type=photo&id=1"
+EDIT_URL = "/autotag/edit/shop"
+COMPLETE_URL = "/autotag/complete/shop"
+
+
+@pytest.fixture
+def office(sqlite_url: str) -> Iterator[Office]:
+    config = {"AUTOTAG_SUGGESTION_THRESHOLD": 0.2, "AUTOTAG_MAX_TAGS": 2}
+    with open_office(sqlite_url, **config) as made:
+        made.store("1", ("dog", 0.9), ("wolf", 0.41), ("cat", 0.05), ("x" * 101, 0.9))
+        yield made
+
+
+def press(visitor: Visitor, name: str, tag: str, page: Page | None = None) -> Page:
+    """Press a button of the page, or fill in its field."""
+    page = page or visitor.get(URL)
+    for form in page.soup.select(f'form[action="{EDIT_URL}"]'):
+        fits = [
+            one
+            for one in form.select(f'[name="{name}"]')
+            if one.get("value") in (None, tag)
+        ]
+        if fits:
+            data = {
+                str(field["name"]): str(field["value"])
+                for field in form.select("input[type=hidden]")
+            }
+            answer = visitor.send(EDIT_URL, Page(200, "", None), **data, **{name: tag})
+            return visitor.get(answer.location) if answer.location else answer
+    raise AssertionError(f"no button {name} for {tag}")
+
+
+def rows(page: Page, section: str) -> list[str]:
+    return page.texts(f"[aria-labelledby=autotag-{section}] li > span:first-child")
+
+
+def test_every_label_and_what_became_of_it(erik: Visitor) -> None:
+    page = erik.get(URL)
+    assert page.text("h1") == "photo 1"
+    assert page.text("caption") == "TensorFlow Image Auto Tagging model 1"
+    outcomes = {
+        str(row.select("th")[0].get_text()): str(row.select("td")[1].get_text())
+        for row in page.soup.select("tbody tr")
+    }
+    assert outcomes == {
+        "dog": "0.90, reaches 0.50",
+        "wolf": "0.41, below 0.50; suggested for review",
+        "cat": "0.05, below 0.50",
+        "x" * 101: "cannot be a tag",
+    }
+    assert page.text("[aria-labelledby=autotag-said] > p").startswith(
+        "Classified last: 20"
+    )
+
+
+def test_tags_and_who_said_them(office: Office, erik: Visitor) -> None:
+    with office.host.app.app_context():
+        photo = AssetRef("photo", "1")
+        office.host.autotag.add_tag(photo, "Rex", instance="shop", person="nora")
+        office.host.autotag.reject_tag(photo, "wolf", instance="shop", person="sam")
+    page = erik.get(URL)
+    assert [row.split(" 20")[0] for row in rows(page, "tags")] == [
+        "Rex by nora,",
+        "dog 0.90, TensorFlow Image Auto Tagging (model 1),",
+    ]
+    decided = rows(page, "decided")
+    assert [row.split(" 20")[0] for row in decided] == [
+        "Rex accepted or added by nora,",
+        "wolf rejected or removed by sam,",
+    ]
+    assert decided[1].endswith(
+        "UTC; TensorFlow Image Auto Tagging had said it with 0.41"
+    )
+    assert "rejected by a person" in page.texts("[data-outcome]")
+
+
+def test_nobody_knows_who(office: Office, erik: Visitor) -> None:
+    office.host.autotag.user_namer(lambda: None)
+    assert press(erik, "add", "Rex").text(".at-notice") == "“Rex” was added."
+    [tag, _] = rows(erik.get(URL), "tags")
+    assert tag.startswith("Rex by a person,")
+
+
+def test_a_word_that_is_called_otherwise(office: Office, erik: Visitor) -> None:
+    with office.host.app.app_context(), office.desk.state.database.begin() as session:
+        words: Any = {tag_name("wolf"): {"becomes": "hound"}}
+        change_words(session, office.host.models, "shop", words, "ada")
+    assert "wolf called hound" in erik.get(URL).texts("tbody th")
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "sentence", "state", "decided"),
+    [
+        ("add", "  Rex ", "“Rex” was added.", "applied", "Rex"),
+        ("remove", "dog", "“dog” was removed.", "rejected", "dog"),
+        ("accept", "wolf", "“wolf” was accepted.", "applied", "wolf"),
+        ("reject", "wolf", "“wolf” was rejected.", "rejected", "wolf"),
+    ],
+)
+def test_deciding(
+    office: Office,
+    erik: Visitor,
+    name: str,
+    tag: str,
+    sentence: str,
+    state: str,
+    decided: str,
+) -> None:
+    page = press(erik, name, tag)
+    assert page.status == 200
+    assert page.text(".at-notice") == sentence
+    assert office.tags("1", state)[decided] == "erik"
+
+
+def test_what_was_removed_is_added_again(office: Office, erik: Visitor) -> None:
+    page = press(erik, "remove", "dog")
+    assert press(erik, "add", "dog", page).text(".at-notice") == "“dog” was added."
+    assert office.tags("1")["dog"] == "erik"
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "sentence"),
+    [
+        ("accept", "wolf", "“wolf” is not suggested for this image any more."),
+        ("reject", "wolf", "“wolf” is not suggested for this image any more."),
+        ("remove", "dog", "“dog” is no tag of this image any more."),
+    ],
+)
+def test_what_somebody_else_decided_meanwhile_stays(
+    office: Office, erik: Visitor, name: str, tag: str, sentence: str
+) -> None:
+    old = erik.get(URL)
+    with office.host.app.app_context():
+        photo = AssetRef("photo", "1")
+        office.host.autotag.reject_tag(photo, tag, instance="shop", person="ada")
+    page = press(erik, name, tag, old)
+    assert page.status == 409
+    assert page.text(".at-alert") == sentence
+    assert office.tags("1", "rejected")[tag] == "ada"
+
+
+@pytest.mark.parametrize("name", ["", "  ", "\u200b", "x" * 101])
+def test_what_can_be_no_tag(office: Office, erik: Visitor, name: str) -> None:
+    page = press(erik, "add", name)
+    assert page.status == 422
+    assert page.text(".at-alert") == "A tag needs a name of 1 to 100 characters."
+    assert list(office.tags("1")) == ["dog"]
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("type=photo&id=7", "Nothing is known of photo 7 in The shop: it was not"),
+        ("type=photo&id=%00", "This address names no image."),
+        ("type=photo", "This address names no image."),
+        (f"type={'x' * 101}&id=1", "This address names no image."),
+        ("", "This address names no image."),
+    ],
+)
+def test_an_image_that_nobody_knows(erik: Visitor, query: str, sentence: str) -> None:
+    page = erik.get(f"/autotag/explain/shop?{query}")
+    assert page.status == 404
+    assert sentence in page.html
+
+
+def test_an_image_of_another_instance(office: Office) -> None:
+    page = office.visitor("ada").get("/autotag/explain/news?type=photo&id=1")
+    assert page.status == 404
+
+
+class TestForms:
+    """Forms of pages of the host, which name the image by a signed text."""
+
+    def send(self, visitor: Visitor, **fields: Any) -> Page:
+        return visitor.send(EDIT_URL, Page(200, "", None), **fields)
+
+    def test_it_leads_back(self, office: Office, erik: Visitor) -> None:
+        image = office.signed("1")
+        page = self.send(erik, image=image, add="a", next="/photos/1?tag=a&b=c")
+        assert (page.status, page.location) == (303, "/photos/1?tag=a&b=c")
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "https://evil.example/",
+            "//evil.example/",
+            "/\\evil.example",
+            "\\/evil.example",
+            "javascript:alert(1)",
+            "/\t/evil.example",
+            "photos/1",
+            "",
+            None,
+        ],
+    )
+    def test_it_leads_nowhere_else(
+        self, office: Office, erik: Visitor, target: str | None
+    ) -> None:
+        page = self.send(erik, image=office.signed("1"), add="a", next=target)
+        assert page.status == 303
+        parts = urlsplit(page.location or "")
+        assert (parts.netloc, parts.path) == ("", "/autotag/explain/shop")
+        assert parse_qs(parts.query)["id"] == ["1"]
+
+    def test_no_other_image_can_be_put_in_its_place(
+        self, office: Office, erik: Visitor
+    ) -> None:
+        """Such as one that its user may not see, or one of another instance."""
+        for image in ("photo 1", "", office.signed("1", "news"), "x.y"):
+            page = self.send(erik, image=image, add="mine")
+            assert page.status == 400
+            assert "The form is incomplete. Reload the page" in page.html
+        assert "mine" not in office.tags("1") | office.tags("1", instance="news")
+
+    def test_an_old_secret_is_still_good(self, office: Office, erik: Visitor) -> None:
+        image, config = office.signed("1"), office.host.app.config
+        config["SECRET_KEY_FALLBACKS"] = [config["SECRET_KEY"]]
+        config["SECRET_KEY"] = "a newer one"
+        assert self.send(erik, image=image, add="a").status == 303
+        config["SECRET_KEY_FALLBACKS"] = None
+        assert self.send(erik, image=image, add="a").status == 400
+
+    def test_an_image_that_was_never_tagged(
+        self, office: Office, erik: Visitor
+    ) -> None:
+        image = office.signed("77")
+        assert self.send(erik, image=image, add="Rex").status == 303
+        assert office.tags("77") == {"Rex": "erik"}
+        page = self.send(erik, image=office.signed("78"), remove="Rex")
+        assert page.status == 409
+        assert "No provider has said anything of it." in page.html
+
+    def test_what_went_wrong_is_told_with_a_way_back(
+        self, office: Office, erik: Visitor
+    ) -> None:
+        page = self.send(erik, image=office.signed("1"), add=" ", next="/photos/1")
+        assert page.status == 422
+        back = page.one("a[href='/photos/1']")
+        assert back.get_text() == "Back to the page that you came from"
+
+    def test_no_button(self, office: Office, erik: Visitor) -> None:
+        page = self.send(erik, image=office.signed("1"), colour="red")
+        assert page.status == 400
+
+
+class TestScripts:
+    """What ``field.js`` asks."""
+
+    JSON = {"Accept": "application/json", "X-User": "erik"}
+
+    def send(self, office: Office, **fields: str) -> Any:
+        client = office.host.app.test_client()
+        data = {"image": office.signed("1"), **fields}
+        return client.post(EDIT_URL, data=data, headers=self.JSON)
+
+    def test_it_gets_what_changed(self, office: Office) -> None:
+        response = self.send(office, accept="wolf", next="/photos/1")
+        assert response.status_code == 200
+        assert response.json["message"] == "“wolf” was accepted."
+        parts = response.json["parts"]
+        assert 'aria-label="Remove wolf"' in parts["field"]
+        assert 'value="/photos/1"' in parts["field"]
+        assert "wolf" not in parts["strip"]
+
+    def test_it_is_told_what_went_wrong(self, office: Office) -> None:
+        response = self.send(office, add=" ")
+        assert response.status_code == 422
+        assert response.json["error"] == "A tag needs a name of 1 to 100 characters."
+        assert 'aria-label="Accept wolf"' in response.json["parts"]["strip"]
+
+    @pytest.mark.parametrize(
+        ("typed", "words"),
+        [
+            ("d", ["dog", "Dormouse"]),
+            (" DO", ["dog", "Dormouse"]),
+            ("dor", ["Dormouse"]),
+            ("w", ["hound"]),
+            ("c", []),
+            ("%", []),
+            ("", []),
+            ("x" * 300, []),
+        ],
+    )
+    def test_words_are_completed(
+        self, office: Office, typed: str, words: list[str]
+    ) -> None:
+        office.store("2", ("Dormouse", 0.9), ("cat", 0.9))
+        with office.host.app.app_context():
+            decided: Any = {
+                tag_name("wolf"): {"becomes": "hound"},
+                tag_name("cat"): {"blocked": True},
+            }
+            with office.desk.state.database.begin() as session:
+                change_words(session, office.host.models, "shop", decided, "ada")
+        client = office.host.app.test_client()
+        answer = client.get(COMPLETE_URL, query_string={"q": typed}, headers=self.JSON)
+        assert answer.json == {"words": words}
+        assert answer.headers["Cache-Control"] == "no-store"
