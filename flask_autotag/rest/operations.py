@@ -31,12 +31,6 @@ class Call:
         """The asset that the request names."""
         return AssetRef(self.values["type"], self.values["id"])
 
-    @property
-    def user(self) -> str | None:
-        """Who asks, if the host says so."""
-        namer = self.state.hooks.user_namer
-        return namer() if namer else None
-
 
 @dataclass(frozen=True)
 class Operation:

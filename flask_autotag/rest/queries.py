@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from ..assets import AssetRef
 from ..jobs.queue import TAG
 from ..models import Models
+from ..review import row_of
 from ..verdicts import APPLIED
 from ..vocabulary import TagName
 from ..words import read_vocabulary
@@ -84,30 +85,11 @@ def find_assets(
     return Page(assets, page[-1].id if len(rows) > len(page) else None)
 
 
-def complete(
-    session: Session, models: Models, instance: str, begun: TagName, limit: int
-) -> list[str]:
-    """Find the names of tags that begin so, by name."""
-    tag = models.tag
-    names = (
-        select(tag.name)
-        .where(tag.instance == instance, tag.key.startswith(begun.key, autoescape=True))
-        .order_by(tag.key)
-        .limit(limit)
-    )
-    return list(session.scalars(names))
-
-
 def is_known(session: Session, models: Models, asset: AssetRef, instance: str) -> bool:
     """Whether an asset of that instance was uploaded or tagged before."""
-    host, job = models.asset, models.job
-    same_asset = select(host.id).where(
-        host.asset_type == asset.type,
-        host.asset_id == asset.id,
-        host.instance == instance,
-    )
-    if session.scalar(same_asset) is not None:
+    if row_of(session, models, asset, instance) is not None:
         return True
+    job = models.job
     jobs = select(job.id).where(
         job.asset_type == asset.type,
         job.asset_id == asset.id,

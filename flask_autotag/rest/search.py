@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .. import query
+from .. import query, review
 from ..admin.access import VIEW_TAGS
 from ..assets import TYPE_LENGTH
 from . import queries
@@ -32,9 +32,8 @@ def _assets(call: Call) -> Mapping[str, Any]:
         values["cursor"],
         values["limit"],
     )
-    page = call.state.database.transact(
-        lambda session: queries.find_assets(session, models, call.instance, search)
-    )
+    with call.state.database.reading() as session:
+        page = queries.find_assets(session, models, call.instance, search)
     return {
         "assets": [{"type": each.type, "id": each.id} for each in page.assets],
         "next": page.following,
@@ -43,20 +42,17 @@ def _assets(call: Call) -> Mapping[str, Any]:
 
 def _counts(call: Call) -> Mapping[str, Any]:
     models, limit = call.state.database.models, call.values["limit"]
-    counts = call.state.database.transact(
-        lambda session: query.tag_counts(session, models, call.instance, limit)
-    )
+    with call.state.database.reading() as session:
+        counts = query.tag_counts(session, models, call.instance, limit)
     return {"counts": [{"name": each.name, "count": each.count} for each in counts]}
 
 
 def _complete(call: Call) -> Mapping[str, Any]:
     models, values = call.state.database.models, call.values
-    names = call.state.database.transact(
-        lambda session: queries.complete(
-            session, models, call.instance, values["q"], values["limit"]
-        )
-    )
-    return {"completions": names}
+    start, limit = values["q"].key, values["limit"]
+    with call.state.database.reading() as session:
+        names = review.words_like(session, models, call.instance, start, limit)
+    return {"completions": [each.name for each in names]}
 
 
 ASSETS = Resource(

@@ -41,15 +41,14 @@ def require_known(
 
 def _tags(call: Call) -> Mapping[str, Any]:
     models = call.state.database.models
-    return call.state.database.transact(
-        lambda session: _tags_of(session, models, call.asset, call.instance)
-    )
+    with call.state.database.reading() as session:
+        return _tags_of(session, models, call.asset, call.instance)
 
 
 def _decide(call: Call) -> Mapping[str, Any]:
     models, asset, instance = call.state.database.models, call.asset, call.instance
     name, state = call.values["tag"], DECISIONS[call.values["decision"]]
-    who = call.user
+    who = call.state.hooks.user_name()
 
     def work(session: Session) -> Mapping[str, Any]:
         lock_writers(session, models.asset.__table__)
