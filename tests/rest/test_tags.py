@@ -88,8 +88,10 @@ def test_an_image_that_waits_to_be_tagged_is_known(any_service: Service) -> None
     assert mia.tags(AssetRef("photo", "9")) == ["Rex"]
 
 
-def test_the_host_need_not_commit(any_service: Service) -> None:
-    """A request that writes before, say when its user was last seen."""
+def test_a_decision_is_committed_whatever_the_host_has_read(
+    any_service: Service,
+) -> None:
+    """Its session stands in a transaction then, say from looking up the user."""
     host = any_service.host
 
     @host.app.before_request
