@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from flask_autotag import AssetRef
 from flask_autotag.vocabulary import tag_name
@@ -78,6 +79,37 @@ def test_a_word_is_found_under_the_name_that_it_has_now(zoo: Service) -> None:
             )
     ada = zoo.program("ada")
     assert find(ada, all="Hound", type="animal") == ["animal 4", "animal 2", "animal 1"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"all": "dog"},
+        {"all": ["dog", "cat"], "none": ["owl"], "cursor": 9},
+        {"any": ["dog", "cat"], "type": "animal"},
+    ],
+)
+def test_a_page_is_read_off_an_index(herd: Service, query: dict[str, Any]) -> None:
+    """Nothing is scanned, and nothing sorted: it costs what it returns."""
+    herd.store([("cat", 0.9), ("owl", 0.9)])
+    asked: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, sql: str, values: Any, _x: Any, _m: Any) -> None:
+        asked.append((sql, values))
+
+    with herd.host.app.app_context():
+        engine = herd.host.db.engine
+        event.listen(engine, "before_cursor_execute", note)
+        assert herd.program("ada").get(f"{SHOP}/assets", **query).status_code == 200
+        event.remove(engine, "before_cursor_execute", note)
+        about = [(sql, values) for sql, values in asked if "autotag_assignment" in sql]
+        assert about
+        with engine.connect() as connection:
+            for sql, values in about:
+                plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)
+                for step in plan:
+                    assert "TEMP B-TREE" not in step.detail, sql
+                    assert not step.detail.startswith("SCAN autotag"), sql
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
