@@ -21,7 +21,7 @@ from ..settings.edit import Proposal, propose, save
 from ..settings.fields import Path
 from ..settings.resolution import Layers, Settings
 from ..settings.stored import SettingChange
-from .access import CHANGE, TRY, VIEW, admit, current_state
+from .access import CHANGE, TRY, VIEW, admit
 from .connection import ConnectionTest, find, try_connection
 from .display import SectionView, Shown, translated
 from .form import (
@@ -32,7 +32,7 @@ from .form import (
     token_form,
     uploaded_image,
 )
-from .page import PREVIEWED, FormPage
+from .page import PREVIEWED, FormPage, base_context
 from .proposals import Offer, offers
 from .scope import Scope
 from .text import gettext
@@ -149,14 +149,6 @@ class Page(FormPage):
         return render_template(
             "autotag/settings.html", autotag_page=self, **base_context()
         )
-
-
-def base_context() -> dict[str, Any]:
-    """Give what the template of every page gets."""
-    return {
-        "autotag_base": current_state().config.base_template,
-        "autotag_text": gettext,
-    }
 
 
 def settings_page(scope: Scope) -> ResponseReturnValue:

@@ -16,8 +16,8 @@ from ..explain import ExplainedLabel, Explanation, explain
 from ..review import row_of
 from .access import current_state
 from .decision import CHOICES
-from .editing import base_context
 from .field import ImageTags
+from .page import base_context
 from .scope import Scope
 from .text import gettext
 

@@ -16,7 +16,7 @@ from ..settings.resolution import Layers, Settings
 from ..settings.stored import SettingChange
 from .access import VIEW, current_state, instances
 from .display import write
-from .editing import base_context
+from .page import base_context
 from .scope import Scope
 from .text import gettext
 

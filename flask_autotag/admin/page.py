@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from ..settings.stored import StoredSettings
 from ..state import State
@@ -60,6 +61,14 @@ class FormPage:
         """Say so where forms cannot be protected."""
         if not can_be_trusted():
             self.alerts.append(without_key())
+
+
+def base_context() -> dict[str, Any]:
+    """Give what the template of every page gets."""
+    return {
+        "autotag_base": current_state().config.base_template,
+        "autotag_text": gettext,
+    }
 
 
 def without_key() -> str:

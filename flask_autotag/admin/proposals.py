@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from ..state import State
 from ..teaching import Proposal, propose
 from .scope import Scope
-from .tag_actions import BLOCK
 from .text import gettext
 
+#: Says in a form that a word is to be blocked, where a threshold would stand.
+BLOCK = "block"
 #: Proposals that the page of settings shows.
 _OFFERED = 10
 

@@ -16,10 +16,9 @@ from ..verdicts import APPLIED, REJECTED
 from ..vocabulary import TagName, tag_name
 from .access import VIEW, current_state
 from .display import translated
-from .editing import base_context
 from .field import explain_url
 from .form import can_be_trusted, guard_fields, token_form, too_old
-from .page import without_key
+from .page import base_context, without_key
 from .saved import Saved, left_sentences, row_number
 from .scope import Scope
 from .text import gettext

@@ -15,8 +15,8 @@ from ..settings.edit import Proposal, propose
 from ..settings.fields import Path
 from ..vocabulary import TagName, Word, tag_name
 from .display import SectionView, Shown
-from .editing import base_context
 from .form import Sent, read_form, token_form
+from .page import base_context
 from .proposals import Offer, offers_of
 from .scope import Scope
 from .tag_actions import ACTIONS

@@ -14,15 +14,13 @@ from ..checks import CheckError
 from ..settings.resolution import Words
 from ..vocabulary import TagName, Word, find_ring
 from ..words import Changes
+from .proposals import BLOCK
 from .text import gettext
 from .word_display import RULES
 from .word_page import Action, Refused
 
 if TYPE_CHECKING:
     from .tag import TagPage
-
-#: Says in a form that a word is to be blocked, where a threshold would stand.
-BLOCK = "block"
 
 
 def becoming(stored: Words, name: TagName, other: TagName) -> Changes:

@@ -17,8 +17,8 @@ from ..checks import CheckError
 from ..settings.resolution import Layers
 from ..vocabulary import tag_name
 from ..words import Changes
-from .editing import base_context
 from .form import token_form
+from .page import base_context
 from .scope import Scope
 from .text import gettext
 from .word_display import decided

@@ -66,5 +66,7 @@ def sign_in(page: Page, served: Served, name: str) -> None:
 
 
 def assert_accessible(page: Page, what: str) -> None:
+    # Its text is there before its style sheets.
+    page.wait_for_load_state()
     found = Axe().run(page)
     assert found.violations_count == 0, f"{what}: {found.generate_report()}"
