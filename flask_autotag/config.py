@@ -57,6 +57,12 @@ KEYS: Mapping[str, Key] = {
         checks.url_prefix,
         "Where the settings pages are. ``None`` leaves them out.",
     ),
+    "AUTOTAG_API": Key(
+        None,
+        checks.url_prefix,
+        "Where the JSON API is, such as ``/api/autotag``; see :doc:`json`. ``None``"
+        " leaves it out.",
+    ),
     "AUTOTAG_BASE_TEMPLATE": Key(
         "autotag/base.html",
         checks.text,
@@ -123,6 +129,7 @@ class Config:
     celery_broker_url: str | None
     celery_queue: str | None
     url_prefix: str | None
+    api: str | None
     base_template: str
     secret_keys: tuple[str, ...] | None = field(repr=False)
     allowed_origins: frozenset[str]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jinja2 import TemplateNotFound
 from sqlalchemy import inspect, select, text
 
 from . import gate
 from .assets import SYSTEM, AssetRef
 from .checks import SHORTEST_SECRET
 from .database import is_shared_memory
+from .doctor_web import check_api, check_pages
 from .errors import ModelError, TaggingError
+from .findings import ERROR, OK, WARNING, Finding
 from .jobs.loading import load_asset
 from .jobs.report import report
 from .providers import model_file
@@ -31,28 +31,10 @@ from .tagging import question
 if TYPE_CHECKING:
     from flask import Flask
 
-OK, WARNING, ERROR = "ok", "warning", "error"
-
 #: The oldest versions whose SKIP LOCKED the queue can rely on.
 OLDEST = {"postgresql": (13,), "mariadb": (10, 6), "mysql": (8,)}
 #: Seconds for which a due job may wait before somebody should look after workers.
 LONG = 300.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    :param level: ``"ok"``, ``"warning"`` or ``"error"``.
-    :param subject: what was examined.
-    :param message: what was found; free of secrets.
-    :param fix: what to do about it.
-    """
-
-    level: str
-    subject: str
-    message: str
-    fix: str | None = None
 
 
 Check = Callable[["Flask", State], Iterator[Finding]]
@@ -318,31 +300,6 @@ def _check_elsewhere(_app: Flask, state: State) -> Iterator[Finding]:
         )
 
 
-def _check_pages(app: Flask, state: State) -> Iterator[Finding]:
-    if state.config.url_prefix is None:
-        yield Finding(OK, "pages", "AUTOTAG_URL_PREFIX is None: there are none.")
-        return
-    try:
-        app.jinja_env.get_template(state.config.base_template)
-    except TemplateNotFound:
-        yield Finding(
-            ERROR,
-            "pages",
-            f"There is no template {state.config.base_template!r}.",
-            "Correct AUTOTAG_BASE_TEMPLATE.",
-        )
-        return
-    if state.hooks.authorizer is None:
-        yield Finding(
-            WARNING,
-            "pages",
-            f"Nobody may open the settings pages at {state.config.url_prefix}/.",
-            "Register an authorizer, or set AUTOTAG_URL_PREFIX = None.",
-        )
-    else:
-        yield Finding(OK, "pages", f"They are at {state.config.url_prefix}/.")
-
-
 def _check_child(_app: Flask, state: State) -> Iterator[Finding]:
     from .images import sample_image
 
@@ -386,7 +343,8 @@ _CHECKS: dict[str, Check] = {
     "provider": _check_model,
     "providers elsewhere": _check_elsewhere,
     "keys": _check_keys,
-    "pages": _check_pages,
+    "pages": check_pages,
+    "API": check_api,
     "child process": _check_child,
     "queue": _check_queue,
 }

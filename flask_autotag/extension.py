@@ -30,6 +30,7 @@ from .jobs import outbox
 from .jobs.runners import make_runner
 from .models import Models, create_models, models_of
 from .providers.registry import sections
+from .rest import register_api
 from .sandbox.pool import Pool
 from .settings.resolution import check_choices, read_config_layer
 from .signals import image_uploaded
@@ -89,6 +90,7 @@ class AutoTag(HookRegistry, TagAPI):
         state.runner.prepare(app, state)
         app.cli.add_command(autotag_cli)
         register_pages(app, state.config.url_prefix)
+        register_api(app, state.config.api, state.config.url_prefix)
         request_started.connect(self._on_request_started, app)
         weakref.finalize(app, _shut_down, state)
 

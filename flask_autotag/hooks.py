@@ -106,7 +106,8 @@ class HookRegistry:
             answer. The actions are ``"view_settings"``, ``"change_settings"`` and
             ``"try_image"``, and ``"review_tags"`` for the tags of images, which
             implies none of the others; the instance is ``None`` for the system's own
-            settings, which hold for all instances.
+            settings, which hold for all instances. The JSON API asks about
+            ``"view_tags"``, ``"review_tags"`` and ``"enqueue"``.
         :return: *may*.
         """
         self._hooks.authorizer = may

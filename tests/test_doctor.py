@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text, update
 
 from flask_autotag import AssetRef, ModelError, ProviderRefused, gate, image_uploaded
-from flask_autotag.doctor import Finding, examine
+from flask_autotag.doctor import examine
+from flask_autotag.findings import Finding
 from flask_autotag.providers.model_file import ModelFile
 
 from .hosts import ESPRESSO, Host, jpeg, make_host
@@ -178,6 +179,18 @@ def test_pages(sqlite_url: str) -> None:
         )
         host.autotag.authorizer(lambda _action, _instance: True)
         assert diagnose(host)["pages"].message == "They are at /autotag/."
+
+
+def test_an_api_for_nobody(sqlite_url: str) -> None:
+    with make_host(sqlite_url, AUTOTAG_API="/api/autotag") as host:
+        found = diagnose(host)["API"]
+        assert (found.level, found.message, found.fix) == (
+            "warning",
+            "Nobody may use the JSON API at /api/autotag/.",
+            "Register an authorizer, or set AUTOTAG_API = None.",
+        )
+        host.autotag.authorizer(lambda _action, _instance: True)
+        assert diagnose(host)["API"].message == "It is at /api/autotag/."
 
 
 def test_no_pages(sqlite_url: str) -> None:

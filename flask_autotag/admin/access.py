@@ -17,6 +17,8 @@ from .text import gettext
 VIEW, CHANGE, TRY = "view_settings", "change_settings", "try_image"
 #: Of these only the instances' tags are the object, and no settings.
 REVIEW = "review_tags"
+#: Those of the JSON API alone.
+VIEW_TAGS, ENQUEUE = "view_tags", "enqueue"
 
 #: Where a request keeps the authorizer's answers.
 _ANSWERS = "flask_autotag.answers"
@@ -36,9 +38,12 @@ def may(action: str, instance: str) -> bool:
     return _ask(action, instance) is True
 
 
-def admit(action: str, instance: str) -> ResponseReturnValue | None:
+def admit(
+    action: str, instance: str, sentence: str | None = None
+) -> ResponseReturnValue | None:
     """Let the user through, or say what to answer.
 
+    :param sentence: for who may not; by default one about the pages.
     :return: ``None`` if the user may; else the authorizer's own response.
     :raises werkzeug.exceptions.Forbidden: if it has none.
     """
@@ -47,9 +52,9 @@ def admit(action: str, instance: str) -> ResponseReturnValue | None:
         return None
     if answer and isinstance(answer, str | tuple | BaseResponse):
         return answer
-    if action == REVIEW:
-        abort(403, gettext("Your account may not review these tags."))
-    abort(403, gettext("Your account may not open these settings."))
+    if sentence is None and action == REVIEW:
+        sentence = gettext("Your account may not review these tags.")
+    abort(403, sentence or gettext("Your account may not open these settings."))
 
 
 def admit_somewhere() -> ResponseReturnValue | None:

@@ -164,7 +164,8 @@ def purge_jobs(days: float, states: tuple[str, ...]) -> None:
 @with_appcontext
 def doctor() -> None:
     """Examine the installation; tell of each fault how to mend it."""
-    from ..doctor import ERROR, examine
+    from ..doctor import examine
+    from ..findings import ERROR
 
     app, state = current()
     levels = set()

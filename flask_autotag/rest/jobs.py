@@ -1,0 +1,112 @@
+"""Has assets classified again, and tells how jobs stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import url_for
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+
+from ..admin.access import ENQUEUE, VIEW_TAGS
+from ..database import lock_writers
+from ..errors import ImageMissing
+from ..jobs.again import intent_again
+from ..jobs.queue import TAG, enqueue
+from . import queries
+from .fields import ASSET, LARGEST_KEY
+from .operations import Call, Operation, Resource
+from .problems import Problem
+from .tags import require_known
+
+
+def _enqueue(call: Call) -> Mapping[str, Any]:
+    state, asset, instance = call.state, call.asset, call.instance
+    models = state.database.models
+
+    def work(session: Session) -> int:
+        lock_writers(session, models.job.__table__)
+        require_known(session, models, asset, instance)
+        image = intent_again(session, state, asset, instance).image
+        return enqueue(session.connection(), models, asset, instance, image)
+
+    try:
+        job_id = state.database.transact(work)
+    except ImageMissing as error:
+        raise Problem(409, str(error), "id") from None
+    state.runner.wake(call.app, state, [job_id])
+    return _read(call, job_id)
+
+
+def _job(call: Call) -> Mapping[str, Any]:
+    return _read(call, call.values["job"])
+
+
+def _read(call: Call, job_id: int) -> Mapping[str, Any]:
+    models, row = call.state.database.models, None
+    if job_id <= LARGEST_KEY:
+        row = call.state.database.transact(
+            lambda session: queries.read_job(session, models, job_id, call.instance)
+        )
+    if row is None:
+        raise Problem(404, "This instance has no job of this id.", "job")
+    return _as_json(row)
+
+
+def _as_json(row: Row[Any]) -> dict[str, Any]:
+    asset = {"type": row.asset_type, "id": row.asset_id}
+    return {
+        "id": row.id,
+        "url": url_for("autotag_api.job", instance=row.instance, job=row.id),
+        "kind": row.kind,
+        "asset": asset if row.kind == TAG else None,
+        "state": row.state,
+        "failures": row.failures,
+        "error": row.error_code,
+        "created_at": _moment(row.created_at),
+        "finished_at": _moment(row.finished_at),
+    }
+
+
+def _moment(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+JOBS = Resource(
+    "jobs",
+    "jobs",
+    {
+        "POST": Operation(
+            name="enqueue",
+            summary="Have an asset that is known classified again, in the background.",
+            action=ENQUEUE,
+            answer=_enqueue,
+            schema="Job",
+            body=ASSET,
+            status=202,
+            problems={
+                404: "No such instance, or it does not know the asset.",
+                409: "Nothing tells where the image of the asset is.",
+            },
+        )
+    },
+)
+
+JOB = Resource(
+    "job",
+    "jobs/<int:job>",
+    {
+        "GET": Operation(
+            name="readJob",
+            summary="How a job stands.",
+            action=VIEW_TAGS,
+            answer=_job,
+            schema="Job",
+            problems={404: "No such instance, or it has no such job."},
+        )
+    },
+)

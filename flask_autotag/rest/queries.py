@@ -1,0 +1,175 @@
+"""What the API asks the database itself; each is bounded by what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Executable, Row, exists, func, select
+from sqlalchemy.orm import Session, aliased
+
+from ..assets import AssetRef
+from ..jobs.queue import TAG
+from ..models import Models
+from ..review import row_of
+from ..verdicts import APPLIED
+from ..vocabulary import TagName
+from ..words import read_vocabulary
+
+#: Assets that make a tag a common one: to look through fewer is soon done.
+_ENOUGH = 1000
+
+
+@dataclass(frozen=True)
+class Search:
+    """Which assets are wanted.
+
+    :param all_of: tags that an asset must have.
+    :param any_of: tags of which it must have one.
+    :param none_of: tags that it must not have.
+    :param asset_type: ``None`` for any.
+    :param before: the row after which the page begins, the latest ones being first;
+        ``None`` for the first page.
+    :param limit: assets of a page.
+    """
+
+    all_of: Sequence[TagName]
+    any_of: Sequence[TagName]
+    none_of: Sequence[TagName]
+    asset_type: str | None
+    before: int | None
+    limit: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some assets.
+
+    :param following: where the next page begins; ``None`` on the last one.
+    """
+
+    assets: Sequence[AssetRef]
+    following: int | None
+
+
+def find_assets(
+    session: Session, models: Models, instance: str, search: Search
+) -> Page:
+    """Find a page of the assets that have tags, the latest ones first.
+
+    A page begins at a row and not at a number: what is tagged meanwhile moves
+    nothing to another page.
+
+    :param search: with a tag in ``all_of`` or in ``any_of``.
+    """
+    wanted, either, unwanted = (
+        _tag_ids(session, models, instance, names)
+        for names in (search.all_of, search.any_of, search.none_of)
+    )
+    if None in wanted or (either and not any(either)):
+        return Page((), None)
+    if len(wanted) > 1:
+        wanted.sort(key=lambda tag_id: _count_some(session, models, tag_id))
+    others = [_has(models, [tag_id]) for tag_id in wanted[1:]]
+    if wanted and either:
+        others.append(_has(models, either))
+    if unwanted:
+        others.append(~_has(models, unwanted))
+    # One after the other: each is read off the index in order, up to the limit, where
+    # all of them at once would be sorted first.
+    found = {
+        row.id: row
+        for tag_id in wanted[:1] or either
+        if tag_id is not None
+        for row in session.execute(_having(models, tag_id, others, search))
+    }
+    rows = [found[key] for key in sorted(found, reverse=True)][: search.limit + 1]
+    page = rows[: search.limit]
+    assets = [AssetRef(row.asset_type, row.asset_id) for row in page]
+    return Page(assets, page[-1].id if len(rows) > len(page) else None)
+
+
+def is_known(session: Session, models: Models, asset: AssetRef, instance: str) -> bool:
+    """Whether an asset of that instance was uploaded or tagged before."""
+    if row_of(session, models, asset, instance) is not None:
+        return True
+    job = models.job
+    jobs = select(job.id).where(
+        job.asset_type == asset.type,
+        job.asset_id == asset.id,
+        job.instance == instance,
+        job.kind == TAG,
+    )
+    return session.scalar(jobs.limit(1)) is not None
+
+
+def read_job(
+    session: Session, models: Models, job_id: int, instance: str
+) -> Row[Any] | None:
+    """Read a job of an instance; ``None`` if it has none with that id."""
+    table = models.job.__table__
+    return session.execute(
+        select(table).where(table.c.id == job_id, table.c.instance == instance)
+    ).first()
+
+
+def _tag_ids(
+    session: Session, models: Models, instance: str, names: Iterable[TagName]
+) -> list[int | None]:
+    """Find the row of each tag, under the name that it has now."""
+    names = list(names)
+    if not names:
+        return []
+    vocabulary = read_vocabulary(session.connection(), models, instance)
+    keys = [vocabulary.called(name).key for name in names]
+    tag = models.tag
+    rows = session.execute(
+        select(tag.key, tag.id).where(tag.instance == instance, tag.key.in_(keys))
+    )
+    ids = {row.key: row.id for row in rows}
+    return [ids.get(key) for key in dict.fromkeys(keys)]
+
+
+def _count_some(session: Session, models: Models, tag_id: int | None) -> int:
+    """Count the assets of a tag as far as it takes to tell rare ones from others."""
+    assigned = models.assignment
+    some = (
+        select(assigned.asset_id)
+        .where(assigned.tag_id == tag_id, assigned.state == APPLIED)
+        .limit(_ENOUGH)
+    )
+    count = select(func.count()).select_from(some.subquery())
+    return session.scalars(count).one()
+
+
+def _having(
+    models: Models,
+    tag_id: int,
+    others: Sequence[ColumnElement[bool]],
+    search: Search,
+) -> Executable:
+    """Select the assets of one tag in the order of its index."""
+    host, assigned = models.asset, models.assignment
+    statement = (
+        select(host.id, host.asset_type, host.asset_id)
+        .join_from(assigned, host, host.id == assigned.asset_id)
+        .where(assigned.tag_id == tag_id, assigned.state == APPLIED, *others)
+        .order_by(assigned.asset_id.desc())
+        .limit(search.limit + 1)
+    )
+    if search.asset_type is not None:
+        statement = statement.where(host.asset_type == search.asset_type)
+    if search.before is not None:
+        statement = statement.where(assigned.asset_id < search.before)
+    return statement
+
+
+def _has(models: Models, tag_ids: Sequence[int | None]) -> ColumnElement[bool]:
+    """Whether the asset of the row has one of some tags."""
+    other = aliased(models.assignment)
+    return exists().where(
+        other.asset_id == models.assignment.asset_id,
+        other.tag_id.in_([tag_id for tag_id in tag_ids if tag_id is not None]),
+        other.state == APPLIED,
+    )
