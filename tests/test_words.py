@@ -271,6 +271,14 @@ class TestCSV:
             read_csv(io.StringIO(text))
         assert str(caught.value) == sentence
 
+    def test_a_file_may_name_more_words_than_a_statement_takes_parameters(
+        self, any_host: Host
+    ) -> None:
+        read = read_csv(["word\n", *(f"w{number}\n" for number in range(70_000))])
+        change(any_host, {name.name: fields for name, fields in read.items()})
+        with any_host.app.app_context(), any_host.db.engine.connect() as connection:
+            assert read_words(connection, any_host.models, [SHOP])[SHOP] == {}
+
     def test_what_is_no_csv_file_is_refused(self) -> None:
         with pytest.raises(VocabularyError, match=r"It is no CSV file: .*"):
             read_csv(io.StringIO('word\n"dog'))
