@@ -144,9 +144,7 @@ class TagAPI(ABC):
         def work(session: Session) -> list[AppliedTag]:
             # Settings and words may have changed while the image was classified.
             now = state.stored_settings().settings(session, instance)
-            store.store(
-                session, models, [store.Entry(ref, instance, classified, now)]
-            )
+            store.store(session, models, [store.Entry(ref, instance, classified, now)])
             return query.tags_for(session, models, ref, instance)
 
         return database.transact(work)
