@@ -217,6 +217,8 @@ def _written(cell: object) -> str:
 
 def _check_columns(names: Iterable[str]) -> None:
     for name in names:
+        if ";" in name:
+            raise CheckError("is divided by semicolons: save the file with commas")
         if name not in COLUMNS:
             raise CheckError(
                 "has the column %(name)s; there are: %(columns)s",

@@ -41,9 +41,7 @@ def test_an_asset_may_be_deleted_while_its_tags_are_written(any_host: Host) -> N
         lambda session: store(session, models, [entry]),
         lambda session: forget(session.connection(), models, PHOTO),
     ]
-    threads = [
-        threading.Thread(target=again_and_again, args=(work,)) for work in both
-    ]
+    threads = [threading.Thread(target=again_and_again, args=(work,)) for work in both]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -270,6 +270,10 @@ class TestCSV:
                 "Line 1 has the column 'tag'; there are: word, becomes, blocked,"
                 " listed, threshold.",
             ),
+            (
+                "word;blocked\ndog;yes\n",
+                "Line 1 is divided by semicolons: save the file with commas.",
+            ),
             ("word,blocked\n,yes\n", "Line 2 has no word."),
             (
                 "word,blocked\ndog,perhaps\n",
