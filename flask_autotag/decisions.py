@@ -149,7 +149,6 @@ def decide(
     asset_id = ensure_asset(connection, models.asset.__table__, asset, instance)
     vocabulary = read_vocabulary(connection, models, instance)
     name = vocabulary.called(name)
-    _drop_former(connection, models, asset_id, name, vocabulary)
     wanted = {(instance, name.key): name}
     tag_ids = ensure_tags(connection, models.tag.__table__, wanted)
     decision = {
@@ -160,6 +159,7 @@ def decide(
     }
     key = {"asset_id": asset_id, "tag_id": tag_ids[instance, name.key]}
     table = models.assignment.__table__
+    _drop_former(connection, models, asset_id, name, vocabulary)
     _write(connection, table, {**key, **decision})
 
 
