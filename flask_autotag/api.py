@@ -32,6 +32,7 @@ from .vocabulary import tag_name
 
 if TYPE_CHECKING:
     from flask import Flask
+    from sqlalchemy.orm import Session
 
 T = TypeVar("T")
 
@@ -139,10 +140,14 @@ class TagAPI(ABC):
         from . import remote
 
         classified = remote.classify(self._app(), state, instance, data, settings)
-        with database.begin() as session:
-            entry = store.Entry(ref, instance, classified, settings)
-            store.store(session, models, [entry])
+
+        def work(session: Session) -> list[AppliedTag]:
+            # Settings and words may have changed while the image was classified.
+            now = state.stored_settings().settings(session, instance)
+            store.store(session, models, [store.Entry(ref, instance, classified, now)])
             return query.tags_for(session, models, ref, instance)
+
+        return database.transact(work)
 
     def suggestions_for(
         self, asset: object, instance: str | None = None

@@ -3,6 +3,10 @@
 A decision is an assignment whose source is a person: applied, or rejected. It is
 written in one statement a row, after the row of its asset, so that it and a worker
 that stores tags of the same asset follow one another.
+
+What was applied follows its word to a new name. What was rejected stays under the name
+that was rejected, and counts for the new one too: a word that is called what it was
+before is not back.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from sqlalchemy import Connection, Row, Table, delete, select
 from .assets import AssetRef
 from .database import insert_or_ignore, insert_or_update
 from .models import USER_LENGTH, Models
-from .verdicts import APPLIED
+from .verdicts import APPLIED, REJECTED
 from .vocabulary import TagName, Vocabulary
 from .words import read_vocabulary
 
@@ -31,7 +35,7 @@ _ASSET_KEY = ("instance", "asset_type", "asset_id")
 
 @dataclass(frozen=True)
 class Moved:
-    """A decision on a word that is called otherwise by now, or was dropped.
+    """A tag that somebody added and that is called otherwise by now, or was dropped.
 
     :param row: of the assignment.
     :param name: what it is called now; ``None`` if it was dropped.
@@ -81,7 +85,7 @@ def _note(decisions: Decisions, row: Row[Any], vocabulary: Vocabulary) -> None:
         decisions.moved.append(Moved(row, None))
         return
     called = vocabulary.called(name)
-    if called.key != row.key:
+    if called.key != row.key and row.state == APPLIED:
         decisions.moved.append(Moved(row, called))
     if decisions.states.get(called.key) != APPLIED:
         decisions.states[called.key] = row.state
@@ -120,9 +124,6 @@ def settle(
     for asset_id, each in moved:
         if each.name is None:
             continue
-        if each.row.state != decisions[asset_id].states[each.name.key]:
-            # Of what is one tag now, something else was decided too, and counts.
-            continue
         tag_id = tag_ids[instances[asset_id], each.name.key]
         values = {column.name: getattr(each.row, column.name) for column in table.c}
         _write(connection, table, {**values, "tag_id": tag_id})
@@ -146,7 +147,8 @@ def decide(
     :param who: the user's name.
     """
     asset_id = ensure_asset(connection, models.asset.__table__, asset, instance)
-    name = read_vocabulary(connection, models, instance).called(name)
+    vocabulary = read_vocabulary(connection, models, instance)
+    name = vocabulary.called(name)
     wanted = {(instance, name.key): name}
     tag_ids = ensure_tags(connection, models.tag.__table__, wanted)
     decision = {
@@ -157,7 +159,40 @@ def decide(
     }
     key = {"asset_id": asset_id, "tag_id": tag_ids[instance, name.key]}
     table = models.assignment.__table__
+    _drop_former(connection, models, asset_id, name, vocabulary)
     _write(connection, table, {**key, **decision})
+
+
+def _drop_former(
+    connection: Connection,
+    models: Models,
+    asset_id: int,
+    name: TagName,
+    vocabulary: Vocabulary,
+) -> None:
+    """Delete the tag of an asset under the names that it had before.
+
+    The job that will rename it must find nothing that speaks against the decision.
+    """
+    if all(given.key != name.key for given in vocabulary.given_names):
+        return
+    tag, assignment = models.tag.__table__, models.assignment.__table__
+    rows = connection.execute(
+        select(tag.c.id, tag.c.key, tag.c.name)
+        .join_from(assignment, tag, assignment.c.tag_id == tag.c.id)
+        .where(assignment.c.asset_id == asset_id, assignment.c.state != REJECTED)
+    )
+    former = [
+        row.id
+        for row in rows
+        if row.key != name.key
+        and vocabulary.called(TagName(row.key, row.name)).key == name.key
+    ]
+    connection.execute(
+        delete(assignment).where(
+            assignment.c.asset_id == asset_id, assignment.c.tag_id.in_(former)
+        )
+    )
 
 
 def ensure_asset(

@@ -85,9 +85,8 @@ def store(session: Session, models: Models, entries: Iterable[Entry]) -> None:
     lock_writers(session, models.asset.__table__)
     before = _read_assets(session, models.asset.__table__, chosen)
     _store_assets(session, models.asset.__table__, chosen, now)
-    rows = before
-    if len(before) < len(chosen):
-        rows = _read_assets(session, models.asset.__table__, chosen)
+    # Again: those that were there may have been deleted until they were locked.
+    rows = _read_assets(session, models.asset.__table__, chosen)
     by_row = {rows[entry.name].id: entry for entry in chosen}
     _forget_other_bytes(session, models.prediction.__table__, before, chosen)
     _store_predictions(session, models.prediction.__table__, by_row, now)

@@ -128,18 +128,21 @@ class Vocabulary:
 
     @cached_property
     def _called(self) -> dict[str, TagName]:
-        return {
-            key: self._follow(key) for key, word in self.words.items() if word.becomes
-        }
-
-    def _follow(self, key: str) -> TagName:
-        """Follow a word to its last name; :func:`find_ring` keeps rings out."""
-        seen = {key}
-        name = tag_name(self.words[key].becomes or key)
-        while name.key not in seen and (further := self._word(name.key).becomes):
-            seen.add(name.key)
-            name = tag_name(further)
-        return name
+        """What each word that becomes another is called in the end."""
+        called: dict[str, TagName] = {}
+        for key in self.words:
+            path: dict[str, TagName] = {}
+            while key not in called and key not in path:
+                becomes = self._word(key).becomes
+                if not becomes:
+                    break
+                path[key] = tag_name(becomes)
+                key = path[key].key
+            # Of a chain of thousands each word is looked at once.
+            if path:
+                last = called.get(key, [*path.values()][-1])
+                called.update(dict.fromkeys(path, last))
+        return called
 
 
 _UNDECIDED = Word()
@@ -171,13 +174,16 @@ def find_ring(words: Mapping[str, Word]) -> list[str] | None:
 
     :return: their keys, or ``None`` if there are none.
     """
-    for start in words:
-        path = [start]
-        while becomes := words.get(path[-1], _UNDECIDED).becomes:
-            key = tag_name(becomes).key
-            if key == path[-1]:
+    seen: set[str] = set()
+    for key in words:
+        path: dict[str, None] = {}
+        while key not in seen and (becomes := words.get(key, _UNDECIDED).becomes):
+            path[key] = None
+            further = tag_name(becomes).key
+            if further == key:
                 break
-            if key in path:
-                return path[path.index(key) :]
-            path.append(key)
+            if further in path:
+                return list(path)[list(path).index(further) :]
+            key = further
+        seen.update(path)
     return None

@@ -37,6 +37,8 @@ _YES, _NO = "yes", "no"
 #: With what a spreadsheet begins a formula. A blank before makes it a text, and is
 #: dropped when the file is read.
 _FORMULA = ("=", "+", "-", "@")
+#: Words that one statement names: a file has more than databases take parameters.
+_KEYS = 500
 
 
 def read_words(
@@ -97,9 +99,11 @@ def save_words(
         key = ["instance", "key"]
         session.execute(insert_or_update(table, dialect, key, changed), rows)
     emptied = [name.key for name, word in words.items() if word.is_empty]
-    session.execute(
-        delete(table).where(table.c.instance == instance, table.c.key.in_(emptied))
-    )
+    for start in range(0, len(emptied), _KEYS):
+        some = emptied[start : start + _KEYS]
+        session.execute(
+            delete(table).where(table.c.instance == instance, table.c.key.in_(some))
+        )
     _refuse_ring(read_words(session, models, [instance])[instance])
 
 
@@ -186,14 +190,16 @@ def read_csv(lines: Iterable[str]) -> dict[TagName, dict[str, Any]]:
     """
     reader = csv.DictReader(lines, strict=True)
     found: dict[TagName, dict[str, Any]] = {}
+    keys: set[str] = set()
     try:
         _check_columns(reader.fieldnames or ())
         for row in reader:
             name: TagName | None = _cell(row, "word", tag_name)
             if name is None:
                 raise CheckError("has no word")
-            if any(name.key == other.key for other in found):
+            if name.key in keys:
                 raise CheckError("repeats the word %(word)s", word=name.name)
+            keys.add(name.key)
             found[name] = _decisions(row)
     except csv.Error as error:
         raise VocabularyError(f"It is no CSV file: {error}.") from None
@@ -211,6 +217,8 @@ def _written(cell: object) -> str:
 
 def _check_columns(names: Iterable[str]) -> None:
     for name in names:
+        if ";" in name:
+            raise CheckError("is divided by semicolons: save the file with commas")
         if name not in COLUMNS:
             raise CheckError(
                 "has the column %(name)s; there are: %(columns)s",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,17 @@ def test_files_that_cannot_be_read_are_named(host: Host, tmp_path: Path) -> None
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert [each["file"] for each in found] == files
     assert [each["error"] is None for each in found] == [False, True, False]
+
+
+def test_try_takes_files_whose_names_are_no_text(host: Host, tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/tass\xe9.jpg"
+    try:
+        shutil.copy(os.fsencode(ESPRESSO), name)
+    except OSError:
+        pytest.skip("the file system takes no such names")
+    result = run(host, "try", os.fsdecode(name))
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == f"{tmp_path}/tass\ufffd.jpg"
 
 
 def test_try_asks_before_images_are_sent_elsewhere(host: Host) -> None:

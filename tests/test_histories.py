@@ -66,7 +66,8 @@ class History(RuleBasedStateMachine):
             "vocabulary": "open",
         }
         self.thresholds = {"tensorflow": 0.5, "google": 0.5}
-        #: What people decided, by the name that they used or the word has now.
+        #: What people decided: what they added by the name that the word has now, what
+        #: they rejected by the name that it had then.
         self.decided: dict[str, str] = {}
         #: Whether the tags are those of the present settings and words.
         self.is_fresh = True
@@ -100,7 +101,7 @@ class History(RuleBasedStateMachine):
             before = self.rows(session)
             chunk = self.chunk(session)
             assert chunk.stale == frozenset()
-            assert chunk.differences == ()
+            assert not any(each.is_change for each in chunk.differences)
             self.apply(session)
             assert self.rows(session) == before
             self.decided = self.settled(session)
@@ -152,7 +153,13 @@ class History(RuleBasedStateMachine):
                 state,
                 "nora",
             )
-            called = self.vocabulary(session).called(tag_name(name))
+            vocabulary = self.vocabulary(session)
+        called = vocabulary.called(tag_name(name))
+        self.decided = {
+            key: former
+            for key, former in self.decided.items()
+            if former == REJECTED or vocabulary.called(tag_name(key)).key != called.key
+        }
         self.decided[called.key] = state
         self.nobody_decided = False
 
@@ -175,13 +182,13 @@ class History(RuleBasedStateMachine):
     def what_was_rejected_is_not_there(self) -> None:
         with self.transaction() as session:
             rows = self.rows(session)
-            called = self.settled(session)
+            vocabulary = self.vocabulary(session)
         by_providers = {row.key for row in rows if row.source == PROVIDER}
+        # The same tag, whatever became of words since.
+        assert not by_providers & self.decided.keys()
         if self.is_fresh:
-            assert not by_providers & called.keys()
-        else:
-            # The same tag, whatever became of words since.
-            assert not by_providers & self.decided.keys()
+            called = {vocabulary.called(tag_name(key)).key for key in self.decided}
+            assert not by_providers & called
 
     @invariant()
     def the_maximum_holds(self) -> None:
@@ -209,13 +216,12 @@ class History(RuleBasedStateMachine):
         return Settings(MappingProxyType(values), vocabulary=self.vocabulary(session))
 
     def settled(self, session: Session) -> dict[str, str]:
-        """What people decided, by what the words are called now."""
+        """What people decided, and what was added by what it is called now."""
         vocabulary = self.vocabulary(session)
-        found: dict[str, str] = {}
+        found = {key: state for key, state in self.decided.items() if state == REJECTED}
         for key, state in self.decided.items():
-            called = vocabulary.called(tag_name(key)).key
-            if found.get(called) != APPLIED:
-                found[called] = state
+            if state == APPLIED:
+                found[vocabulary.called(tag_name(key)).key] = APPLIED
         return found
 
     def chunk(self, session: Session) -> reapply.Chunk:

@@ -17,6 +17,8 @@ from flask_autotag import AssetRef, Models, ProviderBusy, ProviderError, inquiri
 from flask_autotag.inquiries import Inquiry
 from flask_autotag.jobs import claims
 from flask_autotag.providers.base import Label
+from flask_autotag.vocabulary import tag_name
+from flask_autotag.words import change_words
 
 from .clouds import (
     GOOGLE_ON,
@@ -363,6 +365,22 @@ class TestAtOnce:
         with cloud_host.app.app_context():
             [tag] = cloud_host.autotag.tag_now(AssetRef("photo", "1"), photo(1), "shop")
         assert (tag.name, google.requests) == ("Cup", [])
+
+    def test_words_that_change_while_it_is_asked_count(
+        self, cloud_host: Host, google: Vendor
+    ) -> None:
+        state = cloud_host.autotag.state_of(cloud_host.app)
+
+        def answer(recorded: Recorded) -> Answer:
+            with cloud_host.app.app_context(), state.database.begin() as session:
+                blocked = {tag_name("cup"): {"blocked": True}}
+                change_words(session, cloud_host.models, "shop", blocked, None)
+            return answer_each(recorded)
+
+        google.answer = answer
+        with cloud_host.app.app_context():
+            found = cloud_host.autotag.tag_now(AssetRef("photo", "1"), photo(1), "shop")
+        assert found == []
 
     def test_what_cannot_be_stored_is_no_answer(
         self, cloud_host: Host, monkeypatch: pytest.MonkeyPatch

@@ -149,6 +149,17 @@ def test_a_word_may_be_spelt_otherwise() -> None:
     assert called({"ibm": Word(becomes="IBM")}, "Ibm") == "IBM"
 
 
+def test_a_chain_of_thousands_of_words_is_followed_to_its_end() -> None:
+    # As many as a file has. Followed word by word anew, it would take hours.
+    words = {f"w{number}": Word(becomes=f"w{number + 1}") for number in range(20_000)}
+    assert find_ring(words) is None
+    assert called(words, "w0") == called(words, "w19999") == "w20000"
+    ring = {**words, "w20000": Word(becomes="w10000")}
+    found = find_ring(ring)
+    assert found is not None
+    assert (found[0], found[-1], len(found)) == ("w10000", "w20000", 10_001)
+
+
 def test_words_that_become_each_other_are_found() -> None:
     words = {key: Word(becomes=other) for key, other in ("ab", "bC", "cb", "dd")}
     assert find_ring(words) in (["b", "c"], ["c", "b"])

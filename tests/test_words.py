@@ -122,15 +122,46 @@ def test_what_people_decided_follows_the_word(any_host: Host) -> None:
         store_labels(any_host, asset(), [("cat", 1.0)], SHOP)
         decisions = autotag.explain(asset(), instance=SHOP).decisions
     assert {(each.tag, each.state, each.person) for each in decisions} == {
-        ("cat", "rejected", "nora"),
+        ("tabby", "rejected", "nora"),
         ("puss", "applied", "nora"),
     }
     assert tags(any_host) == ["puss"]
-    # As it was typed, for it was never anything else.
     change(any_host, {"tabby": {"becomes": None}})
     with any_host.app.app_context():
         autotag.add_tag(asset(), "tabby", instance=SHOP)
-    assert tags(any_host) == ["puss", "tabby"]
+    assert tags(any_host) == ["puss", "tabby", "cat"]
+
+
+def test_what_was_rejected_is_not_back_when_a_word_has_its_name_again(
+    any_host: Host,
+) -> None:
+    fill(any_host)
+    with any_host.app.app_context():
+        any_host.autotag.reject_tag(asset(), "tabby", instance=SHOP)
+    change(any_host, {"tabby": {"becomes": "cat"}})
+    assert tags(any_host) == ["dog"]
+    change(any_host, {"tabby": {"becomes": None}})
+    assert tags(any_host) == ["dog"]
+    fill(any_host)
+    assert tags(any_host) == ["dog"]
+
+
+def test_who_decides_before_a_word_is_renamed_everywhere_has_the_last_word(
+    any_host: Host,
+) -> None:
+    fill(any_host)
+    state = any_host.autotag.state_of(any_host.app)
+    with any_host.app.app_context():
+        any_host.autotag.add_tag(asset(), "moggy", instance=SHOP)
+        words = {tag_name("moggy"): {"becomes": "cat"}}
+        words[tag_name("dog")] = {"becomes": "hound"}
+        with state.database.begin() as session:
+            change_words(session, any_host.models, SHOP, words, "ada")
+        any_host.autotag.remove_tag(asset(), "moggy", instance=SHOP)
+        any_host.autotag.remove_tag(asset(), "dog", instance=SHOP)
+    assert tags(any_host) == ["tabby"]
+    change(any_host, {"wolf": {"blocked": True}})
+    assert tags(any_host) == ["tabby"]
 
 
 def test_of_two_words_that_become_one_what_was_added_counts(any_host: Host) -> None:
@@ -239,6 +270,10 @@ class TestCSV:
                 "Line 1 has the column 'tag'; there are: word, becomes, blocked,"
                 " listed, threshold.",
             ),
+            (
+                "word;blocked\ndog;yes\n",
+                "Line 1 is divided by semicolons: save the file with commas.",
+            ),
             ("word,blocked\n,yes\n", "Line 2 has no word."),
             (
                 "word,blocked\ndog,perhaps\n",
@@ -270,6 +305,14 @@ class TestCSV:
         with pytest.raises(VocabularyError) as caught:
             read_csv(io.StringIO(text))
         assert str(caught.value) == sentence
+
+    def test_a_file_may_name_more_words_than_a_statement_takes_parameters(
+        self, any_host: Host
+    ) -> None:
+        read = read_csv(["word\n", *(f"w{number}\n" for number in range(70_000))])
+        change(any_host, {name.name: fields for name, fields in read.items()})
+        with any_host.app.app_context(), any_host.db.engine.connect() as connection:
+            assert read_words(connection, any_host.models, [SHOP])[SHOP] == {}
 
     def test_what_is_no_csv_file_is_refused(self) -> None:
         with pytest.raises(VocabularyError, match=r"It is no CSV file: .*"):

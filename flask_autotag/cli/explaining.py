@@ -110,10 +110,12 @@ class Tried:
     @property
     def text(self) -> str:
         """What people read."""
+        # A name of bytes that are no text cannot be written as it is.
+        file = click.format_filename(self.file)
         if self.error is not None:
-            return f"{self.file}: {self.error}"
+            return f"{file}: {self.error}"
         failures = (f"\n{name}: {error}" for name, error in self.failures.items())
-        return "\n".join((self.file, *_tables(self.labels), *failures, ""))
+        return "\n".join((file, *_tables(self.labels), *failures, ""))
 
 
 def _try(
