@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .models import (
         AssetMixin,
         AssignmentMixin,
+        CounterMixin,
         InquiryMixin,
         JobMixin,
         Models,
@@ -75,6 +76,7 @@ __all__ = [
     "ClassifierMemory",
     "ClassifierTimeout",
     "ConfigurationError",
+    "CounterMixin",
     "Decision",
     "ExplainedLabel",
     "Explanation",

@@ -7,7 +7,7 @@ that stores tags of the same asset follow one another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, delete, select
 
 from .assets import AssetRef
+from .counters import counting
 from .database import insert_or_ignore, insert_or_update
 from .models import USER_LENGTH, Models
 from .verdicts import APPLIED
@@ -97,7 +98,6 @@ def settle(
 
     :param instances: of each asset, by its row.
     """
-    table = models.assignment.__table__
     moved = [
         (asset_id, each)
         for asset_id, decided in decisions.items()
@@ -105,6 +105,18 @@ def settle(
     ]
     if not moved:
         return
+    with counting(connection, models, {asset_id for asset_id, _ in moved}):
+        _move(connection, models, instances, decisions, moved)
+
+
+def _move(
+    connection: Connection,
+    models: Models,
+    instances: Mapping[int, str],
+    decisions: Mapping[int, Decisions],
+    moved: Sequence[tuple[int, Moved]],
+) -> None:
+    table = models.assignment.__table__
     for asset_id, each in moved:
         connection.execute(
             delete(table).where(
@@ -157,7 +169,8 @@ def decide(
     }
     key = {"asset_id": asset_id, "tag_id": tag_ids[instance, name.key]}
     table = models.assignment.__table__
-    _write(connection, table, {**key, **decision})
+    with counting(connection, models, [asset_id]):
+        _write(connection, table, {**key, **decision})
 
 
 def ensure_asset(

@@ -61,6 +61,10 @@ TABLE_OPTIONS = {
 #: before and after a word was dropped may be less than that apart.
 Moment = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
 
+#: Of tags and words: sorted byte by byte on PostgreSQL too, so that an index finds
+#: what begins with something.
+Key = String(KEY_LENGTH).with_variant(String(KEY_LENGTH, collation="C"), "postgresql")
+
 #: SQLite counts up only what is called INTEGER.
 BigKey = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -117,7 +121,7 @@ class TagMixin(TableMixin):
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH))
-    key: Mapped[str] = mapped_column(String(KEY_LENGTH))
+    key: Mapped[str] = mapped_column(Key)
     name: Mapped[str] = mapped_column(String(NAME_LENGTH))
     concept: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
 
@@ -139,7 +143,7 @@ class WordMixin(TableMixin):
     __tablename__ = "autotag_word"
 
     instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH), primary_key=True)
-    key: Mapped[str] = mapped_column(String(KEY_LENGTH), primary_key=True)
+    key: Mapped[str] = mapped_column(Key, primary_key=True)
     name: Mapped[str] = mapped_column(String(NAME_LENGTH))
     becomes: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     blocked: Mapped[bool | None] = mapped_column(Boolean)
@@ -183,6 +187,24 @@ class AssignmentMixin(TableMixin):
                 "tag_id", "state", "asset_id", name="uq_autotag_assignment_tag"
             ),
         )
+
+
+class CounterMixin(TableMixin):
+    """On how many assets a tag is applied; none is 0 too.
+
+    ``instance`` is the tag's, so that an index finds the most used tags of one.
+    """
+
+    __tablename__ = "autotag_counter"
+
+    tag_id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH))
+    assets: Mapped[int] = mapped_column(Integer)
+
+    @classmethod
+    def table_items(cls) -> tuple[SchemaItem, ...]:
+        """Find the most used tags of an instance."""
+        return (Index("ix_autotag_counter", "instance", "assets"),)
 
 
 class PredictionMixin(TableMixin):
@@ -365,6 +387,7 @@ class Models:
     tag: type[TagMixin]
     word: type[WordMixin]
     assignment: type[AssignmentMixin]
+    counter: type[CounterMixin]
     prediction: type[PredictionMixin]
     job: type[JobMixin]
     upload: type[UploadMixin]
@@ -390,6 +413,7 @@ _MIXINS: dict[str, type[TableMixin]] = {
     "tag": TagMixin,
     "word": WordMixin,
     "assignment": AssignmentMixin,
+    "counter": CounterMixin,
     "prediction": PredictionMixin,
     "job": JobMixin,
     "upload": UploadMixin,
@@ -404,6 +428,7 @@ _MIXINS: dict[str, type[TableMixin]] = {
 _REFERENCES = (
     ("assignment", "asset_id", "asset"),
     ("assignment", "tag_id", "tag"),
+    ("counter", "tag_id", "tag"),
     ("prediction", "asset_id", "asset"),
     ("upload", "job_id", "job"),
 )
