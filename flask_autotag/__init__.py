@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from .explain import Decision, ExplainedLabel, Explanation
     from .extension import AutoTag
+    from .facets import TagCount
     from .models import (
         AssetMixin,
         AssignmentMixin,
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
         WordMixin,
         create_models,
     )
-    from .query import AppliedTag, TagCount
+    from .query import AppliedTag
     from .signals import image_tagged, image_uploaded, tagging_failed
 
 __all__ = [
@@ -120,7 +121,16 @@ __all__ = [
 ]
 
 #: Where a public name is looked for, in this order.
-_MODULES = ("errors", "signals", "assets", "models", "query", "explain", "extension")
+_MODULES = (
+    "errors",
+    "signals",
+    "assets",
+    "models",
+    "query",
+    "facets",
+    "explain",
+    "extension",
+)
 
 
 def __getattr__(name: str) -> Any:

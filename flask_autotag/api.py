@@ -1,46 +1,28 @@
-"""What host code asks about tags, and decides: the methods of ``AutoTag`` for both."""
+"""What host code asks about tags and decides: the methods of ``AutoTag`` for both."""
 
 from __future__ import annotations
 
-import contextlib
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
 
-from flask import current_app
-from sqlalchemy import Connection, Select, inspect
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, inspect
 
 from . import decisions, query, store
-from .assets import (
-    DEFAULT_INSTANCE,
-    AssetRef,
-    ImageSource,
-    Upload,
-    mapper_of,
-    ref_of,
-    type_of,
-)
+from .assets import DEFAULT_INSTANCE, AssetRef, ImageSource, Upload, type_of
 from .database import Database, writing_connection
-from .errors import AssetError, TransactionError
+from .errors import TransactionError
 from .explain import Explanation, explain
 from .hooks import Hooks
 from .jobs import outbox, queue
 from .jobs.again import path_again
 from .jobs.loading import load_asset
-from .query import AppliedTag, TagCount
+from .query import AppliedTag
+from .questions import Questions, reading, saved
 from .sources import read
-from .state import State
-from .verdicts import APPLIED, REJECTED, SUGGESTED
+from .verdicts import APPLIED, REJECTED
 from .vocabulary import tag_name
 
-if TYPE_CHECKING:
-    from flask import Flask
 
-T = TypeVar("T")
-
-
-class TagAPI(ABC):
+class TagAPI(Questions):
     """Questions and decisions about tags, asked inside an application context.
 
     Questions are asked in the host's session, and see what its transaction sees.
@@ -49,70 +31,6 @@ class TagAPI(ABC):
     """
 
     _hooks: Hooks
-
-    @abstractmethod
-    def state_of(self, app: Flask) -> State:
-        """Give what is kept for an application."""
-
-    def tags_for(self, asset: object, instance: str | None = None) -> list[AppliedTag]:
-        """Give the tags of an asset: those that people added, then the surest first.
-
-        Like the other questions, it is asked in the host's session, and sees what
-        the transaction of that sees.
-
-        :param asset: a model instance, or an :class:`AssetRef`.
-        :param instance: the tenant; ``None`` for any.
-        :raises AssetError: if *asset* cannot be named.
-        """
-        state = self._state()
-        with _reading(state.database) as session:
-            return query.tags_for(
-                session, state.database.models, _saved(asset), instance
-            )
-
-    def tag_counts(
-        self, instance: str | None = None, limit: int | None = None
-    ) -> list[TagCount]:
-        """Count the assets of each tag, the most used tags first.
-
-        :param instance: the tenant; ``None`` for all.
-        :param limit: how many tags at most.
-        """
-        state = self._state()
-        with _reading(state.database) as session:
-            return query.tag_counts(session, state.database.models, instance, limit)
-
-    def select(
-        self,
-        model: type[T],
-        all_of: Iterable[str] = (),
-        any_of: Iterable[str] = (),
-        none_of: Iterable[str] = (),
-        instance: str | None = None,
-    ) -> Select[T]:
-        """Select the objects of a model by their tags.
-
-        Case does not matter. The result is a SQLAlchemy ``Select`` for the host to
-        filter, order and page on.
-
-        :param model: a mapped class.
-        :param all_of: tags that an object must have.
-        :param any_of: tags of which it must have one.
-        :param none_of: tags that it must not have.
-        :param instance: the tenant whose tags count; ``None`` for any.
-        :raises AssetError: if *model* is not mapped or has a composite key.
-        """
-        mapper_of(model)
-        database = self._state().database
-        return query.select_tagged(
-            database.models,
-            model,
-            database.engine.dialect.name,
-            all_of=all_of,
-            any_of=any_of,
-            none_of=none_of,
-            instance=instance,
-        )
 
     def tag_now(
         self,
@@ -131,7 +49,7 @@ class TagAPI(ABC):
         :raises TransactionError: if the host's session has uncommitted writes, which
             would be locked while the image is classified.
         """
-        state, ref = self._state(), _saved(asset)
+        state, ref = self._state(), saved(asset)
         database, models = state.database, state.database.models
         _refuse_open_writes(database)
         if image is None:
@@ -147,21 +65,6 @@ class TagAPI(ABC):
             entry = store.Entry(ref, instance, classified, settings)
             store.store(session, models, [entry])
             return query.tags_for(session, models, ref, instance)
-
-    def suggestions_for(
-        self, asset: object, instance: str | None = None
-    ) -> list[AppliedTag]:
-        """Give the tags that are suggested for an asset, the surest first.
-
-        :param asset: a model instance, or an :class:`AssetRef`.
-        :param instance: the tenant; ``None`` for any.
-        :raises AssetError: if *asset* cannot be named.
-        """
-        state = self._state()
-        with _reading(state.database) as session:
-            return query.tags_for(
-                session, state.database.models, _saved(asset), instance, SUGGESTED
-            )
 
     def add_tag(
         self,
@@ -240,7 +143,7 @@ class TagAPI(ABC):
 
         :param asset: a model instance that was flushed, or an :class:`AssetRef`.
         """
-        ref, models = _saved(asset), self._state().database.models
+        ref, models = saved(asset), self._state().database.models
         self._write(lambda connection: store.untag(connection, models, ref))
 
     def retag(self, asset: object, *, instance: str | None = None) -> None:
@@ -253,8 +156,8 @@ class TagAPI(ABC):
         :param instance: as in :meth:`add_tag`.
         :raises ImageMissing: if nothing tells where the image is.
         """
-        state, ref = self._state(), _saved(asset)
-        with _reading(state.database) as session:
+        state, ref = self._state(), saved(asset)
+        with reading(state.database) as session:
             path = path_again(session, state, ref)
         tenant = instance or self._instance_of(asset)
         outbox.submit(self._app(), state, Upload(ref, path, tenant))
@@ -265,10 +168,10 @@ class TagAPI(ABC):
         :param asset: a model instance, or an :class:`AssetRef`.
         :param instance: as in :meth:`add_tag`.
         """
-        state, ref = self._state(), _saved(asset)
+        state, ref = self._state(), saved(asset)
         tenant = instance or self._instance_of(asset)
         settings = state.settings_for(tenant)
-        with _reading(state.database) as session:
+        with reading(state.database) as session:
             return explain(session, state.database.models, ref, tenant, settings)
 
     def forget(self, asset: object) -> None:
@@ -278,19 +181,13 @@ class TagAPI(ABC):
 
         :param asset: a model instance, or an :class:`AssetRef`.
         """
-        ref, models = _saved(asset), self._state().database.models
+        ref, models = saved(asset), self._state().database.models
 
         def work(connection: Connection) -> None:
             queue.forget(connection, models, ref)
             store.forget(connection, models, ref)
 
         self._write(work)
-
-    def _app(self) -> Flask:
-        return current_app._get_current_object()  # type: ignore[attr-defined, no-any-return]
-
-    def _state(self) -> State:
-        return self.state_of(self._app())
 
     def _decide(
         self,
@@ -300,7 +197,7 @@ class TagAPI(ABC):
         instance: str | None,
         person: str | None,
     ) -> None:
-        state, ref, tag = self._state(), _saved(asset), tag_name(name)
+        state, ref, tag = self._state(), saved(asset), tag_name(name)
         tenant = instance or self._instance_of(asset)
         who = person or (self._hooks.user_namer or _nobody)()
         models = state.database.models
@@ -327,26 +224,6 @@ class TagAPI(ABC):
             return DEFAULT_INSTANCE
         watch = self._hooks.watches.get(type_of(inspect(asset).mapper))
         return DEFAULT_INSTANCE if watch is None else watch.instance(asset)
-
-
-def _saved(asset: object) -> AssetRef:
-    ref = ref_of(asset)
-    if ref is None:
-        raise AssetError(
-            f"The {type(asset).__name__} was not saved yet: flush it first."
-        )
-    return ref
-
-
-@contextlib.contextmanager
-def _reading(database: Database) -> Iterator[Session]:
-    """Give the host's session, so that a request needs no second connection."""
-    session = database.host_session()
-    if session is not None:
-        yield session
-    else:
-        with database.begin() as own:
-            yield own
 
 
 def _refuse_open_writes(database: Database) -> None:
