@@ -359,6 +359,9 @@ def run(kind: str, assets: int, runs: int) -> None:
         fill(running, assets)
         session = running.db.session
         if kind == "postgresql":
+            for table in ("autotag_asset", "autotag_tag"):
+                last = f"SELECT max(id) FROM {table}"
+                session.execute(text(f"SELECT setval('{table}_id_seq', ({last}))"))
             session.execute(text("ANALYZE"))
             session.commit()
         print(f"\n{kind}, {assets:,} assets; loaded in", end=" ")

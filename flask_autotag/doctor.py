@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jinja2 import TemplateNotFound
@@ -16,6 +15,7 @@ from .assets import SYSTEM, AssetRef
 from .checks import SHORTEST_SECRET
 from .database import is_shared_memory
 from .errors import ModelError, TaggingError
+from .findings import ERROR, OK, WARNING, Finding, check_counters
 from .jobs.loading import load_asset
 from .jobs.report import report
 from .providers import model_file
@@ -31,28 +31,10 @@ from .tagging import question
 if TYPE_CHECKING:
     from flask import Flask
 
-OK, WARNING, ERROR = "ok", "warning", "error"
-
 #: The oldest versions whose SKIP LOCKED the queue can rely on.
 OLDEST = {"postgresql": (13,), "mariadb": (10, 6), "mysql": (8,)}
 #: Seconds for which a due job may wait before somebody should look after workers.
 LONG = 300.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    :param level: ``"ok"``, ``"warning"`` or ``"error"``.
-    :param subject: what was examined.
-    :param message: what was found; free of secrets.
-    :param fix: what to do about it.
-    """
-
-    level: str
-    subject: str
-    message: str
-    fix: str | None = None
 
 
 Check = Callable[["Flask", State], Iterator[Finding]]
@@ -389,4 +371,5 @@ _CHECKS: dict[str, Check] = {
     "pages": _check_pages,
     "child process": _check_child,
     "queue": _check_queue,
+    "counters": check_counters,
 }

@@ -82,12 +82,18 @@ class TableMixin:
     @declared_attr.directive
     @classmethod
     def __table_args__(cls) -> tuple[Any, ...]:
-        return (*cls.table_items(), {**TABLE_OPTIONS, "schema": cls.__autotag_schema__})
+        options = {**TABLE_OPTIONS, **cls.table_options()}
+        return (*cls.table_items(), {**options, "schema": cls.__autotag_schema__})
 
     @classmethod
     def table_items(cls) -> tuple[SchemaItem, ...]:
         """List constraints and indexes; a subclass may add to them."""
         return ()
+
+    @classmethod
+    def table_options(cls) -> dict[str, Any]:
+        """Give what a database is to know of this table and not of the others."""
+        return {}
 
 
 class AssetMixin(TableMixin):
@@ -187,6 +193,11 @@ class AssignmentMixin(TableMixin):
                 "tag_id", "state", "asset_id", name="uq_autotag_assignment_tag"
             ),
         )
+
+    @classmethod
+    def table_options(cls) -> dict[str, Any]:
+        """Let SQLite keep the tags of an asset side by side, as InnoDB does."""
+        return {"sqlite_with_rowid": False}
 
 
 class CounterMixin(TableMixin):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from .host_keys import key_of, keys_in, text_of
 from .lookup import Tag, find_tags
 from .models import Models
 from .verdicts import APPLIED
+from .vocabulary import tag_name
 
 #: Objects that a page shows, more or less: as many are looked for among the latest.
 _PAGE = 50
@@ -96,27 +97,34 @@ class _Question:
         rarest = min(wanted, key=_number, default=[])
         if rarest and _number(rarest) <= self._few:
             conditions[wanted.index(rarest)] = self._is_among(rarest)
-        unwanted = self._meant(self.criteria.none_of)
+        unwanted = self._either(self.criteria.none_of)
         if unwanted:
             conditions.append(not_(self._has(unwanted)))
         return and_(true(), *conditions)
 
     def _wanted(self) -> list[list[Tag]]:
         """Find the groups of which an object must have a tag each."""
-        groups = [self._meant([name]) for name in self.criteria.all_of]
+        groups = [self._either([name]) for name in self.criteria.all_of]
         if self.criteria.any_of:
-            groups.append(self._meant(self.criteria.any_of))
+            groups.append(self._either(self.criteria.any_of))
         return groups
 
-    def _meant(self, names: Sequence[str] | Iterable[str]) -> list[Tag]:
-        found = find_tags(
+    def _either(self, names: Iterable[str]) -> list[Tag]:
+        found = {tag for name in names for tag in self._meant[tag_name(name).key]}
+        return sorted(found, key=lambda tag: tag.id)
+
+    @cached_property
+    def _meant(self) -> Mapping[str, list[Tag]]:
+        """Look up all names at once."""
+        criteria = self.criteria
+        names = (*criteria.all_of, *criteria.any_of, *criteria.none_of)
+        return find_tags(
             self.session,
             self.models,
             names,
-            self.criteria.instance,
-            narrower=self.criteria.narrower,
+            criteria.instance,
+            narrower=criteria.narrower,
         )
-        return [tag for tags in found.values() for tag in tags]
 
     @cached_property
     def _few(self) -> float:
@@ -159,7 +167,7 @@ class _Question:
     def _applied(self, tags: Sequence[Tag]) -> list[ColumnElement[bool]]:
         table, criteria = self.models.assignment.__table__, self.criteria
         conditions = [
-            table.c.tag_id.in_(sorted(tag.id for tag in tags)),
+            table.c.tag_id.in_([tag.id for tag in tags]),
             table.c.state == APPLIED,
         ]
         if criteria.source is not None:

@@ -161,14 +161,21 @@ def purge_jobs(days: float, states: tuple[str, ...]) -> None:
 
 
 @click.command("doctor")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="First count the images of all tags, and correct counters that are wrong.",
+)
 @with_appcontext
-def doctor() -> None:
+def doctor(repair: bool) -> None:
     """Examine the installation; tell of each fault how to mend it."""
-    from ..doctor import ERROR, examine
+    from ..doctor import examine
+    from ..findings import ERROR, repair_counters
 
     app, state = current()
     levels = set()
-    for finding in examine(app, state):
+    mended = (repair_counters(state),) if repair else ()
+    for finding in (*mended, *examine(app, state)):
         levels.add(finding.level)
         click.echo(f"{finding.level:<8} {finding.subject}: {finding.message}")
         if finding.fix is not None:
