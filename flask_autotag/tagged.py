@@ -151,6 +151,9 @@ class _Question:
                 *self._applied(tags),
             )
         )
+        if dialect_of(self.session) == "postgresql":
+            # Else it joins whole tables where it underestimates what a page needs.
+            found = found.offset(0)
         return found.correlate_except(asset, assigned).exists()
 
     def _is_among(self, tags: Sequence[Tag]) -> ColumnElement[bool]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, event, select, update
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from flask_autotag import AssetError, tagged
+from flask_autotag import AssetError, AssetRef, tagged
 from flask_autotag.providers.base import Label, Prediction
 from flask_autotag.store import Entry, store
 from flask_autotag.tagging import Classified
@@ -21,6 +23,7 @@ from flask_autotag.words import change_words
 
 from .hosts import Host, store_labels
 from .hosts import make_host as host_on
+from .services import temporary_database
 from .test_query import paths, tag
 
 DOG, BEAGLE, CAT = "n02084071", "n02088364", "n02121620"
@@ -47,16 +50,14 @@ def label(host: Host, photo: Any, concept: str, name: str) -> None:
     state = host.autotag.state_of(host.app)
     said = Prediction("tensorflow", "model 1", (Label(concept, name, 0.9),))
     settings_ = state.settings_for("default")
-    ref = tagged_ref(host, photo)
+    ref = ref_of(photo)
     entry = Entry(ref, "default", Classified("0" * 64, [said]), settings_)
     with state.database.begin() as session:
         store(session, host.models, [entry])
     host.db.session.rollback()
 
 
-def tagged_ref(_host: Host, photo: Any) -> Any:
-    from flask_autotag import AssetRef
-
+def ref_of(photo: Any) -> AssetRef:
     return AssetRef("photo", str(photo.id))
 
 
@@ -100,7 +101,7 @@ def test_confidence_and_source(any_host: Host) -> None:
     with any_host.app.app_context():
         photos = {path: any_host.add_photo(path) for path in "abc"}
         for path, sure in (("a", 0.9), ("b", 0.6)):
-            ref = tagged_ref(any_host, photos[path])
+            ref = ref_of(photos[path])
             store_labels(any_host, ref, [("dog", sure)])
         any_host.db.session.rollback()
         any_host.autotag.add_tag(photos["c"], "dog")
@@ -211,23 +212,23 @@ def test_in_a_session_of_the_hosts_choice(host: Host, sqlite_url: str) -> None:
         assert len(statements) >= 7
 
 
-def test_in_an_asynchronous_session(host: Host, sqlite_url: str) -> None:
-    aiosqlite = pytest.importorskip("aiosqlite")
-    assert aiosqlite
-    from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-
-    async def find() -> list[str]:
-        engine = create_async_engine(sqlite_url.replace("sqlite", "sqlite+aiosqlite"))
+def test_in_an_asynchronous_session(tmp_path: Path) -> None:
+    async def find(host: Host, url: str) -> list[str]:
+        engine = create_async_engine(url)
         async with AsyncSession(engine) as session:
             dogs = await session.run_sync(
-                lambda each: host.autotag.select(
-                    host.Photo, all_of=["dog"], session=each
+                lambda asked: host.autotag.select(
+                    host.Photo, all_of=["dog"], session=asked
                 )
             )
             found = [photo.path for photo in await session.scalars(dogs)]
         await engine.dispose()
         return found
 
-    with host.app.app_context():
+    with (
+        temporary_database("postgresql", tmp_path) as url,
+        host_on(url) as host,
+        host.app.app_context(),
+    ):
         tag(host, host.add_photo("a"), "dog")
-        assert asyncio.run(find()) == ["a"]
+        assert asyncio.run(find(host, url)) == ["a"]
