@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Row, Select, and_, func, select, true
 from sqlalchemy.orm import Mapper, Session
 
 from .assets import mapper_of, type_of
@@ -55,23 +55,12 @@ def facets(
     :param within: selects objects of a mapped class.
     :raises AssetError: if it does not.
     """
-    mapper = _selected(within)
-    chosen = within.with_only_columns(
-        text_of(mapper, dialect_of(session)).label("asset"),
-        maintain_column_froms=True,
-    ).subquery()
-    asset, tag, assigned = (
-        each.__table__ for each in (models.asset, models.tag, models.assignment)
-    )
+    tag, assigned = models.tag.__table__, models.assignment.__table__
+    assets = _assets_of(session, models, within, instance).subquery()
     counted = (
         select(assigned.c.tag_id, func.count().label("assets"))
-        .join_from(chosen, asset, asset.c.asset_id == chosen.c.asset)
-        .join(assigned, assigned.c.asset_id == asset.c.id)
-        .where(
-            asset.c.asset_type == type_of(mapper),
-            assigned.c.state == APPLIED,
-            *_in_instance(asset, instance),
-        )
+        .join_from(assets, assigned, assigned.c.asset_id == assets.c.id)
+        .where(assigned.c.state == APPLIED)
         .group_by(assigned.c.tag_id)
         .subquery()
     )
@@ -152,6 +141,28 @@ def _summed(tag: Any, counted: Any, tag_id: ColumnElement[int]) -> Select[Any]:
 def _read(session: Session, statement: Select[Any]) -> list[TagCount]:
     rows: Sequence[Row[Any]] = session.execute(statement).all()
     return [TagCount(row.name, int(row.assets)) for row in rows]
+
+
+def _assets_of(
+    session: Session, models: Models, within: Select[Any], instance: str | None
+) -> Select[Any]:
+    """Select the assets' rows of the objects that a host selects."""
+    mapper, asset = _selected(within), models.asset.__table__
+    chosen = within.with_only_columns(
+        text_of(mapper, dialect_of(session)).label("asset"),
+        maintain_column_froms=True,
+    ).subquery()
+    of_chosen = (
+        asset.c.asset_type == type_of(mapper),
+        asset.c.asset_id == chosen.c.asset,
+        *_in_instance(asset, instance),
+    )
+    if dialect_of(session) == "postgresql":
+        # Else it reads the whole table for some objects: it cannot know how few have
+        # the text of a key.
+        each = select(asset.c.id).where(*of_chosen).offset(0).lateral()
+        return select(each.c.id).join_from(chosen, each, true())
+    return select(asset.c.id).join_from(chosen, asset, and_(*of_chosen))
 
 
 def _selected(within: Select[Any]) -> Mapper[Any]:
