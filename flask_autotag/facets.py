@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, select, true
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select, true
+from sqlalchemy.orm import Mapper
 
 from .assets import mapper_of, type_of
 from .database import dialect_of
@@ -37,14 +37,14 @@ class TagCount:
 
 
 def tag_counts(
-    session: Session, models: Models, instance: str | None, limit: int | None
+    connection: Connection, models: Models, instance: str | None, limit: int | None
 ) -> list[TagCount]:
     """Read how many assets each applied tag has, the most used tags first."""
-    return _read(session, _counters(models, instance).limit(limit))
+    return _read(connection, _counters(models, instance).limit(limit))
 
 
 def facets(
-    session: Session,
+    connection: Connection,
     models: Models,
     within: Select[Any],
     instance: str | None,
@@ -56,7 +56,7 @@ def facets(
     :raises AssetError: if it does not.
     """
     tag, assigned = models.tag.__table__, models.assignment.__table__
-    assets = _assets_of(session, models, within, instance).subquery()
+    assets = _assets_of(connection, models, within, instance).subquery()
     counted = (
         select(assigned.c.tag_id, func.count().label("assets"))
         .join_from(assets, assigned, assigned.c.asset_id == assets.c.id)
@@ -64,11 +64,11 @@ def facets(
         .group_by(assigned.c.tag_id)
         .subquery()
     )
-    return _read(session, _summed(tag, counted, counted.c.tag_id).limit(limit))
+    return _read(connection, _summed(tag, counted, counted.c.tag_id).limit(limit))
 
 
 def related_tags(
-    session: Session,
+    connection: Connection,
     models: Models,
     names: Iterable[str],
     instance: str | None,
@@ -76,7 +76,7 @@ def related_tags(
 ) -> list[TagCount]:
     """Count which other tags the assets with some tags have, the latest of them."""
     wanted = Criteria(all_of=names).all_of
-    found = find_tags(session, models, wanted, instance)
+    found = find_tags(connection, models, wanted, instance)
     if not found or not all(found.values()):
         return []
     tag, assigned = models.tag.__table__, models.assignment.__table__
@@ -92,11 +92,11 @@ def related_tags(
         .group_by(assigned.c.tag_id)
         .subquery()
     )
-    return _read(session, _summed(tag, counted, counted.c.tag_id).limit(limit))
+    return _read(connection, _summed(tag, counted, counted.c.tag_id).limit(limit))
 
 
 def complete(
-    session: Session, models: Models, text: str, instance: str | None, limit: int
+    connection: Connection, models: Models, text: str, instance: str | None, limit: int
 ) -> list[TagCount]:
     """Find the tags that begin with a text, or have an alias that does."""
     try:
@@ -105,10 +105,10 @@ def complete(
         return []
     tag = models.tag.__table__
     begins: ColumnElement[bool] = _begins(tag.c.key, start)
-    aliases = _aliases(session, models, start, instance)
+    aliases = _aliases(connection, models, start, instance)
     if aliases:
         begins = begins | tag.c.key.in_(aliases)
-    return _read(session, _counters(models, instance).where(begins).limit(limit))
+    return _read(connection, _counters(models, instance).where(begins).limit(limit))
 
 
 def _counters(models: Models, instance: str | None) -> Select[Any]:
@@ -138,18 +138,18 @@ def _summed(tag: Any, counted: Any, tag_id: ColumnElement[int]) -> Select[Any]:
     )
 
 
-def _read(session: Session, statement: Select[Any]) -> list[TagCount]:
-    rows: Sequence[Row[Any]] = session.execute(statement).all()
+def _read(connection: Connection, statement: Select[Any]) -> list[TagCount]:
+    rows: Sequence[Row[Any]] = connection.execute(statement).all()
     return [TagCount(row.name, int(row.assets)) for row in rows]
 
 
 def _assets_of(
-    session: Session, models: Models, within: Select[Any], instance: str | None
+    connection: Connection, models: Models, within: Select[Any], instance: str | None
 ) -> Select[Any]:
     """Select the assets' rows of the objects that a host selects."""
     mapper, asset = _selected(within), models.asset.__table__
     chosen = within.with_only_columns(
-        text_of(mapper, dialect_of(session)).label("asset"),
+        text_of(mapper, dialect_of(connection)).label("asset"),
         maintain_column_froms=True,
     ).subquery()
     of_chosen = (
@@ -157,7 +157,7 @@ def _assets_of(
         asset.c.asset_id == chosen.c.asset,
         *_in_instance(asset, instance),
     )
-    if dialect_of(session) == "postgresql":
+    if dialect_of(connection) == "postgresql":
         # Else it reads the whole table for some objects: it cannot know how few have
         # the text of a key.
         each = select(asset.c.id).where(*of_chosen).offset(0).lateral()
@@ -203,18 +203,18 @@ def _begins(column: ColumnElement[str], start: str) -> ColumnElement[bool]:
 
 
 def _aliases(
-    session: Session, models: Models, start: str, instance: str | None
+    connection: Connection, models: Models, start: str, instance: str | None
 ) -> set[str]:
     """Find the keys of the tags that words with that beginning have become."""
     word = models.word.__table__
-    words = session.execute(
+    words = connection.execute(
         select(word.c.key, word.c.name)
         .where(word.c.becomes.is_not(None), _begins(word.c.key, start))
         .limit(_ALIASES)
     ).all()
     if not words:
         return set()
-    vocabularies = read_vocabularies(session, models, instance)
+    vocabularies = read_vocabularies(connection, models, instance)
     return {
         key for row in words for key in vocabularies.all_keys_of(tag_name(row.name))
     }

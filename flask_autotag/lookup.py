@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, func, or_, select
 
 from . import broader
 from .assets import SYSTEM
@@ -58,25 +57,25 @@ class Vocabularies:
 
 
 def read_vocabularies(
-    session: Session, models: Models, instance: str | None
+    connection: Connection, models: Models, instance: str | None
 ) -> Vocabularies:
     """Read what was decided about words.
 
     :param instance: ``None`` for all.
     """
     if instance is not None:
-        vocabulary = read_vocabulary(session, models, instance)
+        vocabulary = read_vocabulary(connection, models, instance)
         return Vocabularies({instance: vocabulary}, vocabulary)
     table = models.word.__table__
-    instances = set(session.scalars(select(table.c.instance).distinct()))
-    words = read_words(session, models, {SYSTEM, *instances})
+    instances = set(connection.scalars(select(table.c.instance).distinct()))
+    words = read_words(connection, models, {SYSTEM, *instances})
     system = words.pop(SYSTEM)
     own = {name: Vocabulary(join_words(system, of)) for name, of in words.items()}
     return Vocabularies(own, Vocabulary(system))
 
 
 def find_tags(
-    session: Session,
+    connection: Connection,
     models: Models,
     names: Iterable[str],
     instance: str | None,
@@ -94,10 +93,10 @@ def find_tags(
     wanted = {name.key: name for name in map(tag_name, names)}
     if not wanted:
         return {}
-    vocabularies = read_vocabularies(session, models, instance)
+    vocabularies = read_vocabularies(connection, models, instance)
     keys = {key: vocabularies.all_keys_of(name) for key, name in wanted.items()}
     every = frozenset().union(*keys.values())
-    found = _read(session, models, every, instance)
+    found = _read(connection, models, every, instance)
     tags = {
         key: [
             tag for tag in found if tag.key in vocabularies.keys_of(name, tag.instance)
@@ -106,12 +105,12 @@ def find_tags(
     }
     if narrower:
         for key in wanted:
-            tags[key] += _narrower(session, models, keys[key], tags[key], instance)
+            tags[key] += _narrower(connection, models, keys[key], tags[key], instance)
     return tags
 
 
 def _narrower(
-    session: Session,
+    connection: Connection,
     models: Models,
     keys: Collection[str],
     tags: Sequence[Tag],
@@ -125,7 +124,7 @@ def _narrower(
         return []
     below = {each for each in known.names if known.above(each) & wanted}
     names = {tag_name(known.names[each]).key for each in below}
-    found = _read(session, models, names, instance, concepts=True)
+    found = _read(connection, models, names, instance, concepts=True)
     nouns = frozenset(tag.concept for tag in found if tag.concept)
     above = broader.concepts_of(nouns)
     there = {tag.id for tag in tags}
@@ -138,7 +137,7 @@ def _narrower(
 
 
 def _read(
-    session: Session,
+    connection: Connection,
     models: Models,
     keys: Collection[str],
     instance: str | None,
@@ -159,4 +158,4 @@ def _read(
     )
     if instance is not None:
         statement = statement.where(tag.c.instance == instance)
-    return [Tag(*row) for row in session.execute(statement)]
+    return [Tag(*row) for row in connection.execute(statement)]

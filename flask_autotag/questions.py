@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import current_app
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, inspect, select
 from sqlalchemy.orm import Session
 
 from . import facets, query, tagged
@@ -16,6 +16,7 @@ from .assets import AssetRef, ref_of
 from .database import Database
 from .errors import AssetError
 from .facets import TagCount
+from .models import Models
 from .query import AppliedTag, Preloaded
 from .state import State
 from .tagged import Criteria
@@ -161,7 +162,9 @@ class Questions(ABC):
             all_of, any_of, none_of, min_confidence, source, instance, narrower
         )
         with self._asking(session) as (asked, state):
-            return tagged.condition(asked, state.database.models, model, criteria)
+            models = state.database.models
+            connection = connection_of(asked, models)
+            return tagged.condition(connection, models, model, criteria)
 
     def tag_counts(
         self,
@@ -181,9 +184,10 @@ class Questions(ABC):
         """
         with self._asking(session) as (asked, state):
             models = state.database.models
+            connection = connection_of(asked, models)
             if within is None:
-                return facets.tag_counts(asked, models, instance, limit)
-            return facets.facets(asked, models, within, instance, limit)
+                return facets.tag_counts(connection, models, instance, limit)
+            return facets.facets(connection, models, within, instance, limit)
 
     def related_tags(
         self,
@@ -204,7 +208,8 @@ class Questions(ABC):
         """
         with self._asking(session) as (asked, state):
             models = state.database.models
-            return facets.related_tags(asked, models, names, instance, limit)
+            connection = connection_of(asked, models)
+            return facets.related_tags(connection, models, names, instance, limit)
 
     def complete(
         self,
@@ -222,7 +227,9 @@ class Questions(ABC):
         :param instance: as in :meth:`tag_counts`, and so are the others.
         """
         with self._asking(session) as (asked, state):
-            return facets.complete(asked, state.database.models, text, instance, limit)
+            models = state.database.models
+            connection = connection_of(asked, models)
+            return facets.complete(connection, models, text, instance, limit)
 
     def _tags_for(
         self, asset: object, instance: str | None, session: Session | None, which: str
@@ -259,6 +266,17 @@ def saved(asset: object) -> AssetRef:
             f"The {type(asset).__name__} was not saved yet: flush it first."
         )
     return ref
+
+
+def connection_of(session: Session, models: Models) -> Connection:
+    """Give a session's connection to the database that our tables are in.
+
+    What the session has not written yet is written first, as before any question of
+    the host's.
+    """
+    if session.autoflush:
+        session.flush()
+    return session.connection(bind_arguments={"mapper": inspect(models.tag)})
 
 
 @contextlib.contextmanager

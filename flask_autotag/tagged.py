@@ -8,8 +8,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, false, func, not_, or_, select, true
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.orm import Mapper
 
 from .assets import mapper_of, type_of
 from .database import dialect_of
@@ -70,7 +81,7 @@ class Criteria:
 
 
 def condition(
-    session: Session, models: Models, model: type[Any], criteria: Criteria
+    connection: Connection, models: Models, model: type[Any], criteria: Criteria
 ) -> ColumnElement[bool]:
     """Make the condition that an object has the tags.
 
@@ -81,12 +92,12 @@ def condition(
     :raises AssetError: if *model* is not mapped.
     :raises ValueError: if a name can be no tag.
     """
-    return _Question(session, models, mapper_of(model), criteria).condition()
+    return _Question(connection, models, mapper_of(model), criteria).condition()
 
 
 @dataclass(frozen=True)
 class _Question:
-    session: Session
+    connection: Connection
     models: Models
     mapper: Mapper[Any]
     criteria: Criteria
@@ -122,7 +133,7 @@ class _Question:
         criteria = self.criteria
         names = (*criteria.all_of, *criteria.any_of, *criteria.none_of)
         return find_tags(
-            self.session,
+            self.connection,
             self.models,
             names,
             criteria.instance,
@@ -137,7 +148,7 @@ class _Question:
         *N* · page / *n*, and each of the *n* costs as much as some looks.
         """
         table = self.models.asset.__table__
-        last = self.session.scalar(select(func.max(table.c.id))) or 0
+        last = self.connection.scalar(select(func.max(table.c.id))) or 0
         return math.sqrt(_PAGE * last / _LOOKS)
 
     def _has(self, tags: Sequence[Tag]) -> ColumnElement[bool]:
@@ -148,13 +159,13 @@ class _Question:
             .join_from(asset, assigned, assigned.c.asset_id == asset.c.id)
             .where(
                 asset.c.asset_type == type_of(self.mapper),
-                asset.c.asset_id == text_of(self.mapper, dialect_of(self.session)),
+                asset.c.asset_id == text_of(self.mapper, dialect_of(self.connection)),
                 # With it the row is found by a unique key.
                 asset.c.instance.in_(sorted({tag.instance for tag in tags})),
                 *self._applied(tags),
             )
         )
-        if dialect_of(self.session) == "postgresql":
+        if dialect_of(self.connection) == "postgresql":
             # Else it joins whole tables where it underestimates what a page needs.
             found = found.offset(0)
         return found.correlate_except(asset, assigned).exists()
@@ -162,7 +173,7 @@ class _Question:
     def _is_among(self, tags: Sequence[Tag]) -> ColumnElement[bool]:
         """Look for an object among those that have the tags."""
         asset, assigned = self.models.asset.__table__, self.models.assignment.__table__
-        keys = keys_in(asset.c.asset_id, self.mapper, dialect_of(self.session))
+        keys = keys_in(asset.c.asset_id, self.mapper, dialect_of(self.connection))
         found: Select[Any] = (
             select(*keys)
             .join_from(assigned, asset, asset.c.id == assigned.c.asset_id)
