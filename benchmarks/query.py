@@ -2,8 +2,8 @@
 
 Assets have five tags each, some of 5,000 by Zipf's law, in three instances. The plain
 way is a table of (type, id, name) with an index from both sides. Times are of the whole
-call, with the names looked up and the statement made, in milliseconds: the median and
-the 99th percentile. No call is repeated with other assets in the cache than the last.
+call in milliseconds, with the names looked up and the statement made: the median and
+the 99th percentile.
 
 ::
 
