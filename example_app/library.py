@@ -58,8 +58,10 @@ def page_of(instance: str, tags: Sequence[str], size: int) -> Pagination:
 
 
 def with_tags(photos: Iterable[Photo]) -> list[Shown]:
-    """Look up the tags of photos."""
-    return [Shown(photo, autotag.tags_for(photo, photo.instance)) for photo in photos]
+    """Look up the tags of photos, in one query."""
+    listed = list(photos)
+    tags = autotag.preload(listed)
+    return [Shown(photo, tags[photo]) for photo in listed]
 
 
 def find(instance: str, ids: Iterable[int]) -> list[Photo]:

@@ -43,9 +43,11 @@ if TYPE_CHECKING:
     )
     from .explain import Decision, ExplainedLabel, Explanation
     from .extension import AutoTag
+    from .facets import TagCount
     from .models import (
         AssetMixin,
         AssignmentMixin,
+        CounterMixin,
         InquiryMixin,
         JobMixin,
         Models,
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
         WordMixin,
         create_models,
     )
-    from .query import AppliedTag, TagCount
+    from .query import AppliedTag
     from .signals import image_tagged, image_uploaded, tagging_failed
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "ClassifierMemory",
     "ClassifierTimeout",
     "ConfigurationError",
+    "CounterMixin",
     "Decision",
     "ExplainedLabel",
     "Explanation",
@@ -118,7 +121,16 @@ __all__ = [
 ]
 
 #: Where a public name is looked for, in this order.
-_MODULES = ("errors", "signals", "assets", "models", "query", "explain", "extension")
+_MODULES = (
+    "errors",
+    "signals",
+    "assets",
+    "models",
+    "query",
+    "facets",
+    "explain",
+    "extension",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,20 +1,17 @@
-"""What host code asks about tags, and decides: the methods of ``AutoTag`` for both."""
+"""What host code asks about tags and decides: the methods of ``AutoTag`` for both."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from flask import current_app
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection
 
 from . import decisions, query, store
 from .assets import (
     DEFAULT_INSTANCE,
     ImageSource,
     Upload,
-    mapper_of,
     saved_ref,
 )
 from .database import Database, writing_connection
@@ -24,20 +21,17 @@ from .hooks import Hooks
 from .jobs import outbox, queue
 from .jobs.again import path_again
 from .jobs.loading import load_asset
-from .query import AppliedTag, TagCount
+from .query import AppliedTag
+from .questions import Questions
 from .sources import read
-from .state import State
-from .verdicts import APPLIED, REJECTED, SUGGESTED
+from .verdicts import APPLIED, REJECTED
 from .vocabulary import tag_name
 
 if TYPE_CHECKING:
-    from flask import Flask
     from sqlalchemy.orm import Session
 
-T = TypeVar("T")
 
-
-class TagAPI(ABC):
+class TagAPI(Questions):
     """Questions and decisions about tags, asked inside an application context.
 
     Questions are asked in the host's session, and see what its transaction sees.
@@ -46,70 +40,6 @@ class TagAPI(ABC):
     """
 
     _hooks: Hooks
-
-    @abstractmethod
-    def state_of(self, app: Flask) -> State:
-        """Give what is kept for an application."""
-
-    def tags_for(self, asset: object, instance: str | None = None) -> list[AppliedTag]:
-        """Give the tags of an asset: those that people added, then the surest first.
-
-        Like the other questions, it is asked in the host's session, and sees what
-        the transaction of that sees.
-
-        :param asset: a model instance, or an :class:`AssetRef`.
-        :param instance: the tenant; ``None`` for any.
-        :raises AssetError: if *asset* cannot be named.
-        """
-        state = self._state()
-        with state.database.reading() as session:
-            return query.tags_for(
-                session, state.database.models, saved_ref(asset), instance
-            )
-
-    def tag_counts(
-        self, instance: str | None = None, limit: int | None = None
-    ) -> list[TagCount]:
-        """Count the assets of each tag, the most used tags first.
-
-        :param instance: the tenant; ``None`` for all.
-        :param limit: how many tags at most.
-        """
-        state = self._state()
-        with state.database.reading() as session:
-            return query.tag_counts(session, state.database.models, instance, limit)
-
-    def select(
-        self,
-        model: type[T],
-        all_of: Iterable[str] = (),
-        any_of: Iterable[str] = (),
-        none_of: Iterable[str] = (),
-        instance: str | None = None,
-    ) -> Select[T]:
-        """Select the objects of a model by their tags.
-
-        Case does not matter. The result is a SQLAlchemy ``Select`` for the host to
-        filter, order and page on.
-
-        :param model: a mapped class.
-        :param all_of: tags that an object must have.
-        :param any_of: tags of which it must have one.
-        :param none_of: tags that it must not have.
-        :param instance: the tenant whose tags count; ``None`` for any.
-        :raises AssetError: if *model* is not mapped or has a composite key.
-        """
-        mapper_of(model)
-        database = self._state().database
-        return query.select_tagged(
-            database.models,
-            model,
-            database.engine.dialect.name,
-            all_of=all_of,
-            any_of=any_of,
-            none_of=none_of,
-            instance=instance,
-        )
 
     def tag_now(
         self,
@@ -148,21 +78,6 @@ class TagAPI(ABC):
             return query.tags_for(session, models, ref, instance)
 
         return database.transact(work)
-
-    def suggestions_for(
-        self, asset: object, instance: str | None = None
-    ) -> list[AppliedTag]:
-        """Give the tags that are suggested for an asset, the surest first.
-
-        :param asset: a model instance, or an :class:`AssetRef`.
-        :param instance: the tenant; ``None`` for any.
-        :raises AssetError: if *asset* cannot be named.
-        """
-        state = self._state()
-        with state.database.reading() as session:
-            return query.tags_for(
-                session, state.database.models, saved_ref(asset), instance, SUGGESTED
-            )
 
     def add_tag(
         self,
@@ -286,12 +201,6 @@ class TagAPI(ABC):
             store.forget(connection, models, ref)
 
         self._write(work)
-
-    def _app(self) -> Flask:
-        return current_app._get_current_object()  # type: ignore[attr-defined, no-any-return]
-
-    def _state(self) -> State:
-        return self.state_of(self._app())
 
     def _decide(
         self,

@@ -12,7 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +22,9 @@ NOUNS = "nouns.csv.gz"
 
 #: Of a noun: its byte offset in WordNet 3.0's database, as ImageNet has it too.
 _WORDNET_ID = re.compile(r"n\d{8}", re.ASCII)
+
+#: Sets of nouns whose concepts are remembered: the tags of an instance change little.
+_REMEMBERED = 16
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,15 @@ def groups(ids: Sequence[str]) -> dict[str, list[int]]:
         for concept, places in found.items()
         if len({ids[place] for place in places}) > 1
     }
+
+
+@lru_cache(_REMEMBERED)
+def concepts_of(nouns: frozenset[str]) -> Mapping[str, frozenset[str]]:
+    """Find all concepts that each noun is, or lies below.
+
+    :param nouns: ids; those that are not WordNet's lie below nothing.
+    """
+    return _concepts({each for each in nouns if _WORDNET_ID.fullmatch(each)})
 
 
 def _concepts(nouns: Collection[str]) -> dict[str, frozenset[str]]:

@@ -59,11 +59,9 @@ def untag(state: State, scope: Scope, advance: Advance) -> None:
     What people decided stays. The assets count as untagged then.
     """
     models = state.database.models
-    asset = models.asset.__table__
 
     def forget(session: Session, ids: Sequence[int]) -> None:
-        these = select(asset.c.id).where(asset.c.id.in_(ids))
-        forget_providers(session.connection(), models, these)
+        forget_providers(session.connection(), models, ids)
 
     _each_portion(state, scope, forget, advance)
 

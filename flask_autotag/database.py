@@ -196,14 +196,21 @@ def may_pass(error: DBAPIError | PoolTimeout) -> bool:
     return bool(cause.args) and cause.args[0] in _MYSQL_PASSING
 
 
-def lock_writers(session: Session, table: Table) -> None:
+def dialect_of(session: Session | Connection) -> str:
+    """Give SQLAlchemy's name of the database that is talked to."""
+    if isinstance(session, Connection):
+        return session.dialect.name
+    return session.get_bind().dialect.name
+
+
+def lock_writers(session: Session | Connection, table: Table) -> None:
     """On SQLite, wait for other writers before the transaction reads.
 
     A transaction that reads first and writes then is refused at once, whatever the
     timeout, if somebody else has written in between. The other databases lock the
     rows that are read.
     """
-    if session.get_bind().dialect.name == "sqlite":
+    if dialect_of(session) == "sqlite":
         column = table.primary_key.columns[0]
         session.execute(update(table).where(false()).values({column: column}))
 
@@ -324,6 +331,18 @@ def insert_or_update(
         return cast(Insert, insert.on_duplicate_key_update(new))
     new = {column: insert.excluded[column] for column in columns}
     return cast(Insert, insert.on_conflict_do_update(index_elements=key, set_=new))
+
+
+def insert_or_add(
+    table: Table, dialect: str, key: Sequence[str], column: str
+) -> Insert:
+    """Make an INSERT that adds to *column* of a row with the same unique *key*."""
+    insert = _insert(table, dialect)
+    if dialect in ("mysql", "mariadb"):
+        added = {column: table.c[column] + insert.inserted[column]}
+        return cast(Insert, insert.on_duplicate_key_update(added))
+    added = {column: table.c[column] + insert.excluded[column]}
+    return cast(Insert, insert.on_conflict_do_update(index_elements=key, set_=added))
 
 
 def _insert(table: Table, dialect: str) -> Any:

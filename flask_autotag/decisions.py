@@ -11,7 +11,7 @@ before is not back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, delete, select
 
 from .assets import AssetRef
+from .counters import counting
 from .database import insert_or_ignore, insert_or_update
 from .models import USER_LENGTH, Models
 from .verdicts import APPLIED, REJECTED
@@ -101,7 +102,6 @@ def settle(
 
     :param instances: of each asset, by its row.
     """
-    table = models.assignment.__table__
     moved = [
         (asset_id, each)
         for asset_id, decided in decisions.items()
@@ -109,6 +109,18 @@ def settle(
     ]
     if not moved:
         return
+    with counting(connection, models, {asset_id for asset_id, _ in moved}):
+        _move(connection, models, instances, decisions, moved)
+
+
+def _move(
+    connection: Connection,
+    models: Models,
+    instances: Mapping[int, str],
+    decisions: Mapping[int, Decisions],
+    moved: Sequence[tuple[int, Moved]],
+) -> None:
+    table = models.assignment.__table__
     for asset_id, each in moved:
         connection.execute(
             delete(table).where(
@@ -159,8 +171,9 @@ def decide(
     }
     key = {"asset_id": asset_id, "tag_id": tag_ids[instance, name.key]}
     table = models.assignment.__table__
-    _drop_former(connection, models, asset_id, name, vocabulary)
-    _write(connection, table, {**key, **decision})
+    with counting(connection, models, [asset_id]):
+        _drop_former(connection, models, asset_id, name, vocabulary)
+        _write(connection, table, {**key, **decision})
 
 
 def _drop_former(

@@ -13,6 +13,7 @@ from . import gate
 from .assets import SYSTEM, AssetRef
 from .checks import SHORTEST_SECRET
 from .database import is_shared_memory
+from .doctor_counters import check_counters
 from .doctor_web import check_api, check_pages
 from .errors import ModelError, TaggingError
 from .findings import ERROR, OK, WARNING, Finding
@@ -347,4 +348,5 @@ _CHECKS: dict[str, Check] = {
     "API": check_api,
     "child process": _check_child,
     "queue": _check_queue,
+    "counters": check_counters,
 }

@@ -61,6 +61,10 @@ TABLE_OPTIONS = {
 #: before and after a word was dropped may be less than that apart.
 Moment = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
 
+#: Of tags and words: sorted byte by byte on PostgreSQL too, so that an index finds
+#: what begins with something.
+Key = String(KEY_LENGTH).with_variant(String(KEY_LENGTH, collation="C"), "postgresql")
+
 #: SQLite counts up only what is called INTEGER.
 BigKey = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -78,12 +82,18 @@ class TableMixin:
     @declared_attr.directive
     @classmethod
     def __table_args__(cls) -> tuple[Any, ...]:
-        return (*cls.table_items(), {**TABLE_OPTIONS, "schema": cls.__autotag_schema__})
+        options = {**TABLE_OPTIONS, **cls.table_options()}
+        return (*cls.table_items(), {**options, "schema": cls.__autotag_schema__})
 
     @classmethod
     def table_items(cls) -> tuple[SchemaItem, ...]:
         """List constraints and indexes; a subclass may add to them."""
         return ()
+
+    @classmethod
+    def table_options(cls) -> dict[str, Any]:
+        """Give what a database is to know of this table and not of the others."""
+        return {}
 
 
 class AssetMixin(TableMixin):
@@ -117,7 +127,7 @@ class TagMixin(TableMixin):
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH))
-    key: Mapped[str] = mapped_column(String(KEY_LENGTH))
+    key: Mapped[str] = mapped_column(Key)
     name: Mapped[str] = mapped_column(String(NAME_LENGTH))
     concept: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
 
@@ -139,7 +149,7 @@ class WordMixin(TableMixin):
     __tablename__ = "autotag_word"
 
     instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH), primary_key=True)
-    key: Mapped[str] = mapped_column(String(KEY_LENGTH), primary_key=True)
+    key: Mapped[str] = mapped_column(Key, primary_key=True)
     name: Mapped[str] = mapped_column(String(NAME_LENGTH))
     becomes: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     blocked: Mapped[bool | None] = mapped_column(Boolean)
@@ -183,6 +193,29 @@ class AssignmentMixin(TableMixin):
                 "tag_id", "state", "asset_id", name="uq_autotag_assignment_tag"
             ),
         )
+
+    @classmethod
+    def table_options(cls) -> dict[str, Any]:
+        """Let SQLite keep the tags of an asset side by side, as InnoDB does."""
+        return {"sqlite_with_rowid": False}
+
+
+class CounterMixin(TableMixin):
+    """On how many assets a tag is applied; none is 0 too.
+
+    ``instance`` is the tag's, so that an index finds the most used tags of one.
+    """
+
+    __tablename__ = "autotag_counter"
+
+    tag_id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH))
+    assets: Mapped[int] = mapped_column(Integer)
+
+    @classmethod
+    def table_items(cls) -> tuple[SchemaItem, ...]:
+        """Find the most used tags of an instance."""
+        return (Index("ix_autotag_counter", "instance", "assets"),)
 
 
 class PredictionMixin(TableMixin):
@@ -365,6 +398,7 @@ class Models:
     tag: type[TagMixin]
     word: type[WordMixin]
     assignment: type[AssignmentMixin]
+    counter: type[CounterMixin]
     prediction: type[PredictionMixin]
     job: type[JobMixin]
     upload: type[UploadMixin]
@@ -390,6 +424,7 @@ _MIXINS: dict[str, type[TableMixin]] = {
     "tag": TagMixin,
     "word": WordMixin,
     "assignment": AssignmentMixin,
+    "counter": CounterMixin,
     "prediction": PredictionMixin,
     "job": JobMixin,
     "upload": UploadMixin,
@@ -404,6 +439,7 @@ _MIXINS: dict[str, type[TableMixin]] = {
 _REFERENCES = (
     ("assignment", "asset_id", "asset"),
     ("assignment", "tag_id", "tag"),
+    ("counter", "tag_id", "tag"),
     ("prediction", "asset_id", "asset"),
     ("upload", "job_id", "job"),
 )

@@ -1,35 +1,21 @@
-"""What host code asks: the tags of an asset, assets by tags, counts."""
+"""The tags of assets, as host code reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any, cast
 
-from sqlalchemy import (
-    ColumnElement,
-    Integer,
-    Select,
-    String,
-    Uuid,
-    cast,
-    func,
-    select,
-    type_coerce,
-)
-from sqlalchemy import inspect as sa_inspect
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy import Row, Select, and_, or_, select
+from sqlalchemy.orm import Session
 
-from .assets import AssetRef, type_of
+from .assets import AssetRef, ref_of
 from .decisions import PROVIDER
 from .errors import AssetError
 from .models import Models
 from .verdicts import APPLIED
-from .vocabulary import tag_name
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,12 +43,31 @@ class AppliedTag:
     person: str | None = None
 
 
-@dataclass(frozen=True)
-class TagCount:
-    """A tag and how many assets have it."""
+class Preloaded(Mapping[object, Sequence[AppliedTag]]):
+    """The tags of several assets.
 
-    name: str
-    count: int
+    Looked up by a model instance or an :class:`AssetRef`; iterated, it gives the
+    latter.
+    """
+
+    def __init__(self, tags: Mapping[AssetRef, Sequence[AppliedTag]]) -> None:
+        self._tags = tags
+
+    def __getitem__(self, asset: object) -> Sequence[AppliedTag]:
+        """Give the tags of one of them, as ``tags_for`` does.
+
+        :raises KeyError: if it is none of them.
+        """
+        try:
+            return self._tags[cast(AssetRef, ref_of(asset))]
+        except (AssetError, KeyError):
+            raise KeyError(asset) from None
+
+    def __iter__(self) -> Iterator[AssetRef]:
+        return iter(self._tags)
+
+    def __len__(self) -> int:
+        return len(self._tags)
 
 
 def tags_for(
@@ -76,26 +81,56 @@ def tags_for(
 
     :param state: how they stand; see :data:`.verdicts.APPLIED`.
     """
-    host, tag, assigned = models.asset, models.tag, models.assignment
-    statement = (
-        select(
-            tag.name,
-            assigned.confidence,
-            assigned.provider,
-            assigned.model,
-            assigned.source,
-            assigned.created_at,
-            assigned.providers,
-            assigned.decided_by,
+    host = models.asset
+    statement = _tags(models, state, instance).where(
+        host.asset_type == asset.type, host.asset_id == asset.id
+    )
+    return [_as_tag(row) for row in session.execute(statement)]
+
+
+def preload(
+    session: Session, models: Models, assets: Iterable[AssetRef], instance: str | None
+) -> Preloaded:
+    """Give the tags of several assets, in one query."""
+    refs = tuple(dict.fromkeys(assets))
+    ids = defaultdict[str, list[str]](list)
+    for ref in refs:
+        ids[ref.type].append(ref.id)
+    if not ids:
+        return Preloaded({})
+    host = models.asset
+    these = or_(
+        *(
+            and_(host.asset_type == asset_type, host.asset_id.in_(of_type))
+            for asset_type, of_type in ids.items()
         )
+    )
+    found: dict[AssetRef, list[AppliedTag]] = {ref: [] for ref in refs}
+    for row in session.execute(_tags(models, APPLIED, instance).where(these)):
+        found[AssetRef(row.asset_type, row.asset_id)].append(_as_tag(row))
+    return Preloaded(found)
+
+
+def _tags(models: Models, state: str, instance: str | None) -> Select[Any]:
+    """Select tags in the order in which they are shown."""
+    host, tag, assigned = models.asset, models.tag, models.assignment
+    columns: tuple[Any, ...] = (
+        tag.name,
+        assigned.confidence,
+        assigned.provider,
+        assigned.model,
+        assigned.source,
+        assigned.created_at,
+        assigned.providers,
+        assigned.decided_by,
+        host.asset_type,
+        host.asset_id,
+    )
+    statement = (
+        select(*columns)
         .join_from(host, assigned, assigned.asset_id == host.id)
         .join(tag, tag.id == assigned.tag_id)
-        .where(
-            host.asset_type == asset.type,
-            host.asset_id == asset.id,
-            assigned.state == state,
-            *_in_instance(host, instance),
-        )
+        .where(assigned.state == state)
         .order_by(
             assigned.source == PROVIDER,
             assigned.confidence.is_not(None),
@@ -103,120 +138,17 @@ def tags_for(
             tag.key,
         )
     )
-    return [
-        AppliedTag(
-            *row[:5],
-            created_at=row.created_at.replace(tzinfo=UTC),
-            providers=tuple(row.providers.split(",")) if row.providers else (),
-            person=row.decided_by,
-        )
-        for row in session.execute(statement)
-    ]
+    return statement if instance is None else statement.where(host.instance == instance)
 
 
-def tag_counts(
-    session: Session, models: Models, instance: str | None, limit: int | None
-) -> list[TagCount]:
-    """Count the assets of each applied tag, the most used tags first."""
-    tag, assigned = models.tag, models.assignment
-    count = func.count().label("count")
-    statement = (
-        select(tag.key, func.min(tag.name).label("name"), count)
-        .join_from(assigned, tag, tag.id == assigned.tag_id)
-        .where(assigned.state == APPLIED, *_in_instance(tag, instance))
-        .group_by(tag.key)
-        .order_by(count.desc(), tag.key)
-        .limit(limit)
+def _as_tag(row: Row[Any]) -> AppliedTag:
+    return AppliedTag(
+        row.name,
+        row.confidence,
+        row.provider,
+        row.model,
+        row.source,
+        created_at=row.created_at.replace(tzinfo=UTC),
+        providers=tuple(row.providers.split(",")) if row.providers else (),
+        person=row.decided_by,
     )
-    return [TagCount(row.name, row[2]) for row in session.execute(statement)]
-
-
-def select_tagged(
-    models: Models,
-    model: type[T],
-    dialect: str,
-    *,
-    all_of: Iterable[str],
-    any_of: Iterable[str],
-    none_of: Iterable[str],
-    instance: str | None,
-) -> Select[T]:
-    """Select the objects of a host's model by their applied tags.
-
-    :param dialect: SQLAlchemy's name of the database.
-    :raises AssetError: if *model* has a key of several columns.
-    :raises TypeError: if a text stands where several tags belong.
-    """
-    mapper = sa_inspect(model)
-    wanted, either, unwanted = (
-        _keys(name, names)
-        for name, names in (
-            ("all_of", all_of),
-            ("any_of", any_of),
-            ("none_of", none_of),
-        )
-    )
-    primary_key = _single_key(mapper)
-    tagged = partial(_tagged_keys, models, mapper, dialect, instance)
-    statement = select(model)
-    for key in wanted:
-        statement = statement.where(primary_key.in_(tagged([key])))
-    if either:
-        statement = statement.where(primary_key.in_(tagged(either)))
-    if unwanted:
-        statement = statement.where(primary_key.not_in(tagged(unwanted)))
-    return statement
-
-
-def _keys(argument: str, names: Iterable[str]) -> list[str]:
-    if isinstance(names, str):
-        raise TypeError(f"{argument} takes several tags: {argument}=[{names!r}].")
-    return sorted({tag_name(name).key for name in names})
-
-
-def _tagged_keys(
-    models: Models,
-    mapper: Mapper[Any],
-    dialect: str,
-    instance: str | None,
-    keys: list[str],
-) -> Select[Any]:
-    """Select the primary keys of the assets that have one of the tags."""
-    host, tag, assigned = models.asset, models.tag, models.assignment
-    return (
-        select(_as_key(host.asset_id, _single_key(mapper), dialect))
-        .join_from(assigned, host, host.id == assigned.asset_id)
-        .join(tag, tag.id == assigned.tag_id)
-        .where(
-            host.asset_type == type_of(mapper),
-            assigned.state == APPLIED,
-            tag.key.in_(keys),
-            *_in_instance(tag, instance),
-        )
-    )
-
-
-def _single_key(mapper: Mapper[Any]) -> ColumnElement[Any]:
-    key = mapper.base_mapper.primary_key
-    if len(key) != 1:
-        raise AssetError(
-            f"{mapper.class_.__name__} has a primary key of {len(key)} columns; only"
-            " models with one can be selected by tags."
-        )
-    return key[0]
-
-
-def _as_key(text: Any, column: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:
-    """Turn the text that names an asset into a value of its primary key's type."""
-    if isinstance(column.type, Integer):
-        return cast(text, Integer)
-    if isinstance(column.type, Uuid) and dialect != "postgresql":
-        # Stored as text without hyphens; or, on MariaDB, compared with it.
-        return type_coerce(func.replace(text, "-", ""), column.type)
-    if isinstance(column.type, String):
-        return text  # type: ignore[no-any-return]
-    return cast(text, column.type)
-
-
-def _in_instance(table: Any, instance: str | None) -> list[ColumnElement[bool]]:
-    return [] if instance is None else [table.instance == instance]

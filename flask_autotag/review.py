@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from . import decisions
 from .assets import AssetRef
+from .counters import counting
 from .database import lock_writers, rows_changed
 from .decisions import PERSON, PROVIDER
 from .models import USER_LENGTH, Models
@@ -207,7 +208,8 @@ def decide_as_seen(
     connection = session.connection()
     if read_vocabulary(connection, models, instance).called(name).key != name.key:
         # The decision will be on the name that the word has now.
-        session.execute(delete(assigned).where(*on_these))
+        with counting(connection, models, rows):
+            session.execute(delete(assigned).where(*on_these))
     for row in rows:
         decisions.decide(
             connection, models, assets[row], instance, name, wanted[row], who
@@ -258,7 +260,8 @@ def put_back(
             created_at=datetime.now(UTC).replace(tzinfo=None),
         )
     )
-    return rows_changed(session, statement)
+    with counting(session.connection(), models, both):
+        return rows_changed(session, statement)
 
 
 def words_like(

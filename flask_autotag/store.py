@@ -8,9 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
-    Select,
     Table,
     delete,
     insert,
@@ -20,6 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from .assets import AssetRef
+from .counters import counting
 from .database import insert_or_update, lock_writers
 from .decisions import (
     PROVIDER,
@@ -269,9 +268,9 @@ def assign(
         {place: TagName(choice.key, choice.name) for place, choice in wanted.items()},
         {place: choice.concept for place, choice in wanted.items()},
     )
-    _replace_assignments(
-        session, models.assignment.__table__, by_row, decided.choices, tag_ids, now
-    )
+    table = models.assignment.__table__
+    with counting(session.connection(), models, by_row.keys()):
+        _replace_assignments(session, table, by_row, decided.choices, tag_ids, now)
 
 
 def _replace_assignments(
@@ -308,41 +307,51 @@ def _replace_assignments(
 
 def untag(connection: Connection, models: Models, asset: AssetRef) -> None:
     """Delete what providers said of an asset, in every instance."""
-    ids = select(models.asset.id).where(*_same(models, asset))
-    forget_providers(connection, models, ids)
+    forget_providers(connection, models, _lock(connection, models, asset))
 
 
-def forget_providers(connection: Connection, models: Models, ids: Select[Any]) -> None:
-    """Delete predictions, and the tags that came of them, of some assets' rows.
+def forget_providers(
+    connection: Connection, models: Models, asset_ids: Collection[int]
+) -> None:
+    """Delete predictions, and the tags that came of them; what people decided stays.
 
-    :param ids: selects the rows; what people decided about them stays.
+    :param asset_ids: the assets' rows, which the caller has locked.
     """
     assignment, prediction = models.assignment.__table__, models.prediction.__table__
     asset = models.asset.__table__
-    connection.execute(
-        delete(assignment).where(
-            assignment.c.asset_id.in_(ids), assignment.c.source == PROVIDER
+    with counting(connection, models, asset_ids):
+        connection.execute(
+            delete(assignment).where(
+                assignment.c.asset_id.in_(asset_ids), assignment.c.source == PROVIDER
+            )
         )
-    )
-    connection.execute(delete(prediction).where(prediction.c.asset_id.in_(ids)))
-    # MySQL does not take the table that it changes in a subquery.
-    rows = connection.scalars(ids).all()
+    connection.execute(delete(prediction).where(prediction.c.asset_id.in_(asset_ids)))
     connection.execute(
-        update(asset).where(asset.c.id.in_(rows)).values(tagged_at=None, sha256=None)
+        update(asset)
+        .where(asset.c.id.in_(asset_ids))
+        .values(tagged_at=None, sha256=None)
     )
 
 
 def forget(connection: Connection, models: Models, asset: AssetRef) -> None:
     """Delete predictions and tags of an asset, in every instance."""
-    table = models.asset.__table__
-    same = _same(models, asset)
-    ids = select(table.c.id).where(*same)
+    ids = _lock(connection, models, asset)
+    assignment, table = models.assignment.__table__, models.asset.__table__
     # Not left to ON DELETE CASCADE, which SQLite heeds only when told to.
-    for child in (models.assignment.__table__, models.prediction.__table__):
-        connection.execute(delete(child).where(child.c.asset_id.in_(ids)))
-    connection.execute(delete(table).where(*same))
+    with counting(connection, models, ids):
+        connection.execute(delete(assignment).where(assignment.c.asset_id.in_(ids)))
+    prediction = models.prediction.__table__
+    connection.execute(delete(prediction).where(prediction.c.asset_id.in_(ids)))
+    connection.execute(delete(table).where(table.c.id.in_(ids)))
 
 
-def _same(models: Models, asset: AssetRef) -> tuple[ColumnElement[bool], ...]:
+def _lock(connection: Connection, models: Models, asset: AssetRef) -> Sequence[int]:
+    """Find the rows of an asset; nobody else changes its tags until the end."""
     table = models.asset.__table__
-    return (table.c.asset_type == asset.type, table.c.asset_id == asset.id)
+    lock_writers(connection, table)
+    return connection.scalars(
+        select(table.c.id)
+        .where(table.c.asset_type == asset.type, table.c.asset_id == asset.id)
+        .order_by(table.c.id)
+        .with_for_update()
+    ).all()

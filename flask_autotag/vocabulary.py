@@ -102,6 +102,11 @@ class Vocabulary:
         """Find what a word is called in the end, where one becomes another."""
         return self._called.get(name.key, name)
 
+    def same_as(self, key: str) -> frozenset[str]:
+        """Find the keys of the words that are called so in the end, and this one."""
+        called = {word for word, name in self._called.items() if name.key == key}
+        return frozenset({key, *called})
+
     @property
     def given_names(self) -> Iterable[TagName]:
         """The names that words have got."""

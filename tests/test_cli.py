@@ -89,3 +89,27 @@ def test_the_doctor_has_an_exit_status(host: Host) -> None:
     assert code == 1
     assert "error    tables: Missing: autotag_asset, " in told
     assert "         → Run 'flask autotag init-db', or make a migration." in told
+
+
+def test_doctor_repairs_counters(any_host: Host) -> None:
+    with any_host.app.app_context():
+        database = any_host.autotag.state_of(any_host.app).database
+        for number in (1, 2):
+            any_host.autotag.add_tag(AssetRef("photo", str(number)), "dog")
+        any_host.autotag.add_tag(AssetRef("photo", "1"), "cat")
+        counter = any_host.models.counter.__table__
+        with database.begin() as session:
+            session.execute(
+                counter.update().where(counter.c.assets == 2).values(assets=9)
+            )
+            session.execute(counter.delete().where(counter.c.assets == 1))
+    code, told = run(any_host, "doctor")
+    assert code == 1
+    assert "Of 2 tags that were looked at, 2 have a wrong number of images." in told
+    assert "flask autotag doctor --repair" in told
+    _, told = run(any_host, "doctor", "--repair")
+    assert "counters: Counted for 2 tags, and 2 corrected." in told
+    assert "counters: Right for 2 tags." in told
+    with any_host.app.app_context():
+        counts = {tag.name: tag.count for tag in any_host.autotag.tag_counts()}
+    assert counts == {"dog": 2, "cat": 1}

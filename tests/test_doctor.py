@@ -36,6 +36,7 @@ def test_a_sound_installation(any_host: Host) -> None:
         "pages",
         "child process",
         "queue",
+        "counters",
     ]
     assert {subject for subject, each in found.items() if each.level != "ok"} <= {
         # SQLite's default journal.

@@ -26,10 +26,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from flask_autotag import AssetRef, VocabularyError, decisions, reapply
+from flask_autotag.counters import check_some
 from flask_autotag.decisions import PERSON, PROVIDER
 from flask_autotag.providers.base import Label, Prediction
 from flask_autotag.settings.resolution import Settings
-from flask_autotag.store import Entry, forget_providers, store
+from flask_autotag.store import Entry, forget, forget_providers, store
 from flask_autotag.tagging import Classified
 from flask_autotag.verdicts import APPLIED, REJECTED, SUGGESTED
 from flask_autotag.vocabulary import Vocabulary, tag_name
@@ -168,7 +169,24 @@ class History(RuleBasedStateMachine):
         with self.transaction() as session:
             asset = self.host.models.asset
             ids = select(asset.id).where(asset.instance == self.instance)
-            forget_providers(session.connection(), self.host.models, ids)
+            rows = session.scalars(ids).all()
+            forget_providers(session.connection(), self.host.models, rows)
+
+    @rule()
+    def the_image_is_forgotten(self) -> None:
+        with self.transaction() as session:
+            # In every instance; those of other histories are done.
+            forget(session.connection(), self.host.models, self.asset)
+        self.decided = {}
+
+    @invariant()
+    def counters_are_right(self) -> None:
+        with self.transaction() as session:
+            database = self.host.autotag.state_of(self.host.app).database
+            assert check_some(session, database.models).wrong == []
+            counted = self.counted(session)
+        applied = {row.key for row in self.present() if row.state == APPLIED}
+        assert counted == dict.fromkeys(applied, 1)
 
     @invariant()
     def people_have_the_last_word(self) -> None:
@@ -223,6 +241,20 @@ class History(RuleBasedStateMachine):
             if state == APPLIED:
                 found[vocabulary.called(tag_name(key)).key] = APPLIED
         return found
+
+    def present(self) -> list[Any]:
+        with self.transaction() as session:
+            return self.rows(session)
+
+    def counted(self, session: Session) -> dict[str, int]:
+        """What the counters of the instance say, where they say anything."""
+        tag, counter = self.host.models.tag, self.host.models.counter
+        rows = session.execute(
+            select(tag.key, counter.assets)
+            .join_from(tag, counter, counter.tag_id == tag.id)
+            .where(counter.instance == self.instance, counter.assets != 0)
+        )
+        return {row.key: row.assets for row in rows}
 
     def chunk(self, session: Session) -> reapply.Chunk:
         return reapply.read_chunk(

@@ -32,6 +32,7 @@ from .services import temporary_database
 TABLES = {
     "autotag_asset",
     "autotag_assignment",
+    "autotag_counter",
     "autotag_inquiry",
     "autotag_job",
     "autotag_prediction",

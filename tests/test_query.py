@@ -196,13 +196,25 @@ def test_other_primary_keys(database_url: str, kind: str) -> None:
             assert cat.name == "cat"
 
 
-def test_composite_keys_are_refused_with_a_reason(host: Host) -> None:
-    class Page(host.db.Model):  # type: ignore[name-defined]
-        site: Mapped[str] = mapped_column(String(10), primary_key=True)
-        number: Mapped[int] = mapped_column(primary_key=True)
+@pytest.mark.parametrize("site", ["news", 'a "quoted" \\ sité\n'])
+def test_composite_primary_keys(database_url: str, site: str) -> None:
+    with make_host(database_url) as host:
 
-    with (
-        host.app.app_context(),
-        pytest.raises(AssetError, match="a primary key of 2 columns"),
-    ):
-        host.autotag.select(Page, all_of=["dog"])
+        class Page(host.db.Model):  # type: ignore[name-defined]
+            site: Mapped[str] = mapped_column(String(40), primary_key=True)
+            number: Mapped[int] = mapped_column(primary_key=True)
+
+        with host.app.app_context():
+            host.db.create_all()
+            pages = [Page(site=site, number=number) for number in (1, 2, 12)]
+            host.db.session.add_all(pages)
+            host.db.session.commit()
+            for page, names in zip(pages, ("dog", "cat", "dog cat"), strict=True):
+                for name in names.split():
+                    host.autotag.add_tag(page, name)
+            cats = host.autotag.select(Page, all_of=["cat"])
+            found = host.db.session.scalars(cats.order_by(Page.number)).all()
+            assert [page.number for page in found] == [2, 12]
+            only = host.autotag.select(Page, all_of=["cat"], none_of=["dog"])
+            assert [page.number for page in host.db.session.scalars(only)] == [2]
+            assert host.autotag.tag_counts(within=only) == [TagCount("cat", 1)]

@@ -161,15 +161,22 @@ def purge_jobs(days: float, states: tuple[str, ...]) -> None:
 
 
 @click.command("doctor")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="First count the images of all tags, and correct counters that are wrong.",
+)
 @with_appcontext
-def doctor() -> None:
+def doctor(repair: bool) -> None:
     """Examine the installation; tell of each fault how to mend it."""
     from ..doctor import examine
+    from ..doctor_counters import repair_counters
     from ..findings import ERROR
 
     app, state = current()
     levels = set()
-    for finding in examine(app, state):
+    mended = (repair_counters(state),) if repair else ()
+    for finding in (*mended, *examine(app, state)):
         levels.add(finding.level)
         click.echo(f"{finding.level:<8} {finding.subject}: {finding.message}")
         if finding.fix is not None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .. import query, review
+from .. import facets, review
 from ..admin.access import VIEW_TAGS
 from ..assets import TYPE_LENGTH
+from ..questions import connection_of
 from . import queries
 from .fields import LARGEST_KEY, number, tag, tags, text
 from .operations import Call, Operation, Resource
@@ -43,7 +44,8 @@ def _assets(call: Call) -> Mapping[str, Any]:
 def _counts(call: Call) -> Mapping[str, Any]:
     models, limit = call.state.database.models, call.values["limit"]
     with call.state.database.reading() as session:
-        counts = query.tag_counts(session, models, call.instance, limit)
+        connection = connection_of(session, models)
+        counts = facets.tag_counts(connection, models, call.instance, limit)
     return {"counts": [{"name": each.name, "count": each.count} for each in counts]}
 
 

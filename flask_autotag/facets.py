@@ -1,0 +1,224 @@
+"""How many assets have which tags, and which tags go with which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select, true
+from sqlalchemy.orm import Mapper
+
+from .assets import mapper_of, type_of
+from .database import dialect_of
+from .errors import AssetError
+from .host_keys import text_of
+from .lookup import Tag, find_tags, read_vocabularies
+from .models import Models
+from .tagged import Criteria
+from .verdicts import APPLIED
+from .vocabulary import tag_name
+
+#: Assets, the latest ones, of which the other tags are counted: as many show what
+#: goes together.
+RELATED_ASSETS = 1000
+#: Sorts after every character.
+_LAST = "\U0010ffff"
+#: Aliases that begin with a text and are followed.
+_ALIASES = 50
+
+
+@dataclass(frozen=True)
+class TagCount:
+    """A tag and how many assets have it."""
+
+    name: str
+    count: int
+
+
+def tag_counts(
+    connection: Connection, models: Models, instance: str | None, limit: int | None
+) -> list[TagCount]:
+    """Read how many assets each applied tag has, the most used tags first."""
+    return _read(connection, _counters(models, instance).limit(limit))
+
+
+def facets(
+    connection: Connection,
+    models: Models,
+    within: Select[Any],
+    instance: str | None,
+    limit: int | None,
+) -> list[TagCount]:
+    """Count the tags of the objects that a host selects.
+
+    :param within: selects objects of a mapped class.
+    :raises AssetError: if it does not.
+    """
+    tag, assigned = models.tag.__table__, models.assignment.__table__
+    assets = _assets_of(connection, models, within, instance).subquery()
+    counted = (
+        select(assigned.c.tag_id, func.count().label("assets"))
+        .join_from(assets, assigned, assigned.c.asset_id == assets.c.id)
+        .where(assigned.c.state == APPLIED)
+        .group_by(assigned.c.tag_id)
+        .subquery()
+    )
+    return _read(connection, _summed(tag, counted, counted.c.tag_id).limit(limit))
+
+
+def related_tags(
+    connection: Connection,
+    models: Models,
+    names: Iterable[str],
+    instance: str | None,
+    limit: int | None,
+) -> list[TagCount]:
+    """Count which other tags the assets with some tags have, the latest of them."""
+    wanted = Criteria(all_of=names).all_of
+    found = find_tags(connection, models, wanted, instance)
+    if not found or not all(found.values()):
+        return []
+    tag, assigned = models.tag.__table__, models.assignment.__table__
+    latest = _latest(models, list(found.values())).subquery()
+    named = [each.id for tags in found.values() for each in tags]
+    counted = (
+        select(
+            assigned.c.tag_id,
+            func.count(assigned.c.asset_id.distinct()).label("assets"),
+        )
+        .join_from(latest, assigned, assigned.c.asset_id == latest.c.asset_id)
+        .where(assigned.c.state == APPLIED, assigned.c.tag_id.not_in(named))
+        .group_by(assigned.c.tag_id)
+        .subquery()
+    )
+    return _read(connection, _summed(tag, counted, counted.c.tag_id).limit(limit))
+
+
+def complete(
+    connection: Connection, models: Models, text: str, instance: str | None, limit: int
+) -> list[TagCount]:
+    """Find the tags that begin with a text, or have an alias that does."""
+    try:
+        start = tag_name(text).key
+    except ValueError:
+        return []
+    tag = models.tag.__table__
+    begins: ColumnElement[bool] = _begins(tag.c.key, start)
+    aliases = _aliases(connection, models, start, instance)
+    if aliases:
+        begins = begins | tag.c.key.in_(aliases)
+    return _read(connection, _counters(models, instance).where(begins).limit(limit))
+
+
+def _counters(models: Models, instance: str | None) -> Select[Any]:
+    tag, counter = models.tag.__table__, models.counter.__table__
+    if instance is None:
+        return _summed(tag, counter, counter.c.tag_id).where(counter.c.assets > 0)
+    return (
+        select(tag.c.name, counter.c.assets)
+        .join_from(counter, tag, tag.c.id == counter.c.tag_id)
+        .where(
+            counter.c.instance == instance,
+            tag.c.instance == instance,
+            counter.c.assets > 0,
+        )
+        .order_by(counter.c.assets.desc(), tag.c.key)
+    )
+
+
+def _summed(tag: Any, counted: Any, tag_id: ColumnElement[int]) -> Select[Any]:
+    """Sum numbers of tags that have one name in several instances."""
+    assets = func.sum(counted.c.assets).label("assets")
+    return (
+        select(func.min(tag.c.name).label("name"), assets)
+        .join_from(counted, tag, tag.c.id == tag_id)
+        .group_by(tag.c.key)
+        .order_by(assets.desc(), tag.c.key)
+    )
+
+
+def _read(connection: Connection, statement: Select[Any]) -> list[TagCount]:
+    rows: Sequence[Row[Any]] = connection.execute(statement).all()
+    return [TagCount(row.name, int(row.assets)) for row in rows]
+
+
+def _assets_of(
+    connection: Connection, models: Models, within: Select[Any], instance: str | None
+) -> Select[Any]:
+    """Select the assets' rows of the objects that a host selects."""
+    mapper, asset = _selected(within), models.asset.__table__
+    chosen = within.with_only_columns(
+        text_of(mapper, dialect_of(connection)).label("asset"),
+        maintain_column_froms=True,
+    ).subquery()
+    of_chosen = (
+        asset.c.asset_type == type_of(mapper),
+        asset.c.asset_id == chosen.c.asset,
+        *_in_instance(asset, instance),
+    )
+    if dialect_of(connection) == "postgresql":
+        # Else it reads the whole table for some objects: it cannot know how few have
+        # the text of a key.
+        each = select(asset.c.id).where(*of_chosen).offset(0).lateral()
+        return select(each.c.id).join_from(chosen, each, true())
+    return select(asset.c.id).join_from(chosen, asset, and_(*of_chosen))
+
+
+def _selected(within: Select[Any]) -> Mapper[Any]:
+    described = within.column_descriptions if isinstance(within, Select) else []
+    entity = described[0].get("entity") if described else None
+    if not isinstance(entity, type):
+        raise AssetError(
+            "within takes a Select of a mapped class, such as select(Photo), not"
+            f" {within!r:.80}."
+        )
+    return mapper_of(entity)
+
+
+def _latest(models: Models, groups: Sequence[Sequence[Tag]]) -> Select[Any]:
+    """Select the rows of the latest assets that have a tag of each group."""
+    table = models.assignment.__table__
+    rarest = min(groups, key=lambda tags: sum(tag.assets for tag in tags))
+    found = select(table.c.asset_id).where(_is_one_of(table, rarest))
+    for tags in groups:
+        if tags is not rarest:
+            other = table.alias()
+            same = other.c.asset_id == table.c.asset_id
+            also = select(other.c.asset_id).where(same, _is_one_of(other, tags))
+            found = found.where(also.correlate(table).exists())
+    return found.order_by(table.c.asset_id.desc()).limit(RELATED_ASSETS)
+
+
+def _is_one_of(table: Any, tags: Sequence[Tag]) -> ColumnElement[bool]:
+    ids = [tag.id for tag in tags]
+    # An index gives the assets of a single tag in their order.
+    of_tags = table.c.tag_id == ids[0] if len(ids) == 1 else table.c.tag_id.in_(ids)
+    return and_(of_tags, table.c.state == APPLIED)
+
+
+def _begins(column: ColumnElement[str], start: str) -> ColumnElement[bool]:
+    # Not LIKE, for which SQLite asks no index.
+    return (column >= start) & (column < start + _LAST)
+
+
+def _aliases(
+    connection: Connection, models: Models, start: str, instance: str | None
+) -> set[str]:
+    """Find the keys of the tags that words with that beginning have become."""
+    word = models.word.__table__
+    words = connection.execute(
+        select(word.c.key, word.c.name)
+        .where(word.c.becomes.is_not(None), _begins(word.c.key, start))
+        .limit(_ALIASES)
+    ).all()
+    if not words:
+        return set()
+    vocabularies = read_vocabularies(connection, models, instance)
+    return {
+        key for row in words for key in vocabularies.all_keys_of(tag_name(row.name))
+    }
+
+
+def _in_instance(table: Any, instance: str | None) -> list[ColumnElement[bool]]:
+    return [] if instance is None else [table.c.instance == instance]
