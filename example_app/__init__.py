@@ -19,7 +19,7 @@ makes it and tells it of an upload::
 It also says who may open the settings pages, at ``/autotag/``, and review tags, which
 instances there are, and where pages find a picture. (The rest of that module keeps how
 far the tagging of a photo is, so that pages can say so.) The module ``library.py`` asks
-for tags with ``autotag.tags_for``, ``autotag.select`` and ``autotag.tag_counts``, and
+for tags with ``autotag.preload``, ``autotag.select`` and ``autotag.tag_counts``, and
 says ``autotag.forget`` when a photo is deleted. The template ``_tag_field.html`` lets
 editors change the tags of a photo, with the extension's macros. And
 ``db.create_all()``, in ``seed.py``, makes the extension's tables with those of the

@@ -10,7 +10,7 @@ from flask_sqlalchemy.pagination import Pagination
 from sqlalchemy import Select, false, select
 from werkzeug.datastructures import FileStorage
 
-from flask_autotag import AppliedTag
+from flask_autotag import AppliedTag, TagCount
 
 from . import uploads
 from .models import Photo, User, db
@@ -19,6 +19,10 @@ from .uploads import UploadError, title_of_upload
 
 #: Tags that can be filtered by at the same time.
 MOST_TAGS = 8
+#: Photos, the latest ones, among which those that share most tags are looked for.
+_CANDIDATES = 200
+#: How many of them are shown.
+_SIMILAR = 6
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,28 @@ def with_tags(photos: Iterable[Photo]) -> list[Shown]:
     listed = list(photos)
     tags = autotag.preload(listed)
     return [Shown(photo, tags[photo]) for photo in listed]
+
+
+def tag_counts(instance: str, tags: Sequence[str], limit: int) -> list[TagCount]:
+    """Count the tags of the photos that have *tags*, the most frequent first."""
+    within = _photos(instance, tags) if tags else None
+    return autotag.tag_counts(instance, limit, within)
+
+
+def similar(photo: Photo, tags: Iterable[AppliedTag]) -> list[Photo]:
+    """Find the photos that share most tags with one, of equals the latest."""
+    names = {tag.name for tag in tags}
+    if not names:
+        return []
+    sharing = (
+        autotag.select(Photo, any_of=names, instance=photo.instance)
+        .where(Photo.instance == photo.instance, Photo.id != photo.id)
+        .order_by(Photo.id.desc())
+        .limit(_CANDIDATES)
+    )
+    shown = with_tags(db.session.scalars(sharing))
+    shown.sort(key=lambda one: -len(names & {tag.name for tag in one.tags}))
+    return [one.photo for one in shown[:_SIMILAR]]
 
 
 def find(instance: str, ids: Iterable[int]) -> list[Photo]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -34,6 +35,10 @@ from .web import wants_json
 
 #: Tags that the gallery offers to filter by, the most used ones.
 OFFERED_TAGS = 40
+#: Tags of the cloud, the most used ones.
+CLOUD_TAGS = 200
+#: Tags that are offered for what is typed into the search, and characters of it.
+OFFERED_WORDS, MOST_CHARACTERS = 10, 100
 #: Photos that one question about their tags may name.
 MOST_IDS = 100
 
@@ -72,7 +77,7 @@ def gallery() -> ResponseReturnValue:
     return render_template(
         "gallery.html",
         chosen=tags,
-        counts=_tag_counts(),
+        counts=library.tag_counts(g.instance.key, tags, OFFERED_TAGS),
         pagination=pagination,
         shown=library.with_tags(pagination.items),
     )
@@ -87,9 +92,27 @@ def tags() -> ResponseReturnValue:
     return {
         "photos": [_progress(one, template) for one in library.with_tags(photos)],
         "filters": render_template(
-            "_filters.html", chosen=chosen, counts=_tag_counts()
+            "_filters.html",
+            chosen=chosen,
+            counts=library.tag_counts(g.instance.key, chosen, OFFERED_TAGS),
         ),
     }
+
+
+@blueprint.get("/tags")
+def cloud() -> ResponseReturnValue:
+    """Show all tags, the more used ones larger."""
+    counts = autotag.tag_counts(g.instance.key, limit=CLOUD_TAGS)
+    counts.sort(key=lambda tag: tag.name.casefold())
+    return render_template("cloud.html", counts=counts, sizes=_sizes(counts))
+
+
+@blueprint.get("/words")
+def words() -> ResponseReturnValue:
+    """Offer tags that begin with what is typed: asked by ``search.js``."""
+    text = request.args.get("q", "")[:MOST_CHARACTERS]
+    found = autotag.complete(text, g.instance.key, OFFERED_WORDS)
+    return {"words": [tag.name for tag in found]}
 
 
 @blueprint.get("/photos/<int:photo_id>")
@@ -103,6 +126,7 @@ def photo(photo_id: int) -> ResponseReturnValue:
         tags=shown.tags,
         chosen=chosen,
         neighbours=library.neighbours(found, chosen),
+        similar=library.similar(found, shown.tags),
         form=DeleteForm(),
     )
 
@@ -208,5 +232,11 @@ def _asked_ids() -> Iterable[int]:
     return [int(word) for word in words if word.isdecimal() and len(word) < 10]
 
 
-def _tag_counts() -> list[TagCount]:
-    return autotag.tag_counts(g.instance.key, limit=OFFERED_TAGS)
+def _sizes(counts: Iterable[TagCount]) -> dict[str, int]:
+    """Give the size of each tag in the cloud, from 1 to 5, by how often it is used.
+
+    By the logarithm: the most used tag is on many times as many photos as most are.
+    """
+    logs = {tag.name: math.log(tag.count) for tag in counts}
+    most = max(logs.values(), default=0) or 1
+    return {name: 1 + round(4 * log / most) for name, log in logs.items()}

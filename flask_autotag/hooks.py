@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from flask import has_request_context
+
 from .assets import DEFAULT_INSTANCE, AssetRef, ImageSource, instance_state, type_of
 
 ImageLoader = Callable[[AssetRef], ImageSource]
@@ -75,7 +77,9 @@ class Hooks:
 
     def user_name(self) -> str | None:
         """Name the user of the present request, if the host says who that is."""
-        return self.user_namer() if self.user_namer else None
+        if self.user_namer is None or not has_request_context():
+            return None
+        return self.user_namer()
 
 
 class HookRegistry:

@@ -125,12 +125,16 @@ def test_a_rejected_suggestion_is_not_suggested_again(tagged: Host) -> None:
 
 def test_it_is_done_in_the_name_of_the_user(tagged: Host) -> None:
     tagged.autotag.user_namer(lambda: "mia")
-    tagged.autotag.add_tag(PHOTO, "Rex")
+    with tagged.app.test_request_context():
+        tagged.autotag.add_tag(PHOTO, "Rex")
     tagged.autotag.add_tag(PHOTO, "Max", person="x" * 200)
+    # Outside a request, as in a script, there is no user to name.
+    tagged.autotag.add_tag(PHOTO, "Tim")
     people = {tag.name: tag.person for tag in tagged.autotag.tags_for(PHOTO)}
     assert people == {
         "Rex": "mia",
         "Max": "x" * 100,
+        "Tim": None,
         "dog": None,
         "wolf": None,
     }

@@ -1,0 +1,122 @@
+"""Finding photos by their tags: the search field, facets, the cloud, photos alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup
+from flask import Flask
+
+from example_app.models import Photo
+from example_app.tagging import autotag
+
+from .conftest import Browser, photos_of
+from .test_photos import example
+
+
+@pytest.fixture
+def photos(app: Flask, nora: Browser) -> list[Photo]:
+    """Two espressi, one of which somebody calls breakfast, and a castle."""
+    nora.upload(example("espresso"), example("castle"), example("espresso"))
+    first, castle, last = photos_of(app)
+    with app.app_context():
+        autotag.add_tag(last, "breakfast", instance="news")
+        autotag.reject_tag(castle, "building", instance="news")
+    return [first, castle, last]
+
+
+def soup(browser: Browser, path: str) -> BeautifulSoup:
+    return BeautifulSoup(browser.page(path), "html.parser")
+
+
+def filters(page: BeautifulSoup) -> dict[str, int]:
+    """The tags that are offered to filter by, with their numbers."""
+    found: dict[str, int] = {}
+    for link in page.select(".filters a"):
+        name = link.select_one(".filter-name")
+        count = link.select_one(".count")
+        assert name
+        assert count
+        found[name.get_text()] = int(next(iter(count.stripped_strings)))
+    return found
+
+
+def test_the_filters_count_among_the_photos_that_are_left(
+    nora: Browser, photos: list[Photo]
+) -> None:
+    assert filters(soup(nora, "/news/")) == {
+        "drink": 2,
+        "espresso": 2,
+        "breakfast": 1,
+        "castle": 1,
+    }
+    assert filters(soup(nora, "/news/?tag=breakfast")) == {
+        "breakfast": 1,
+        "drink": 1,
+        "espresso": 1,
+    }
+
+
+def test_the_search_field_keeps_what_was_chosen(
+    nora: Browser, photos: list[Photo]
+) -> None:
+    form = soup(nora, "/news/?tag=espresso").select_one("form[role=search]")
+    assert form is not None
+    kept: Any = form.select_one("input[type=hidden]")
+    assert (kept["name"], kept["value"]) == ("tag", "espresso")
+    offered = [str(option["value"]) for option in form.select("option")]
+    assert offered == ["drink", "espresso", "breakfast"]
+    # As a browser sends it, with an empty field too.
+    assert nora.get("/news/?tag=espresso&tag=").status_code == 200
+
+
+def test_words_are_offered_for_what_is_typed(
+    nora: Browser, sam: Browser, photos: list[Photo]
+) -> None:
+    def offered(browser: Browser, text: str, instance: str = "news") -> list[str]:
+        response = browser.get(f"/{instance}/words", query_string={"q": text})
+        assert response.status_code == 200
+        words: list[str] = response.json["words"]
+        return words
+
+    assert offered(nora, "ES") == ["espresso"]
+    assert offered(nora, "nothing") == []
+    for strange in ("", "\0", "x" * 500, "%"):
+        offered(nora, strange)
+    assert offered(sam, "es", "shop") == []
+    assert sam.get("/news/words?q=es").status_code == 403
+
+
+def test_the_cloud_shows_more_used_tags_larger(
+    nora: Browser, photos: list[Photo]
+) -> None:
+    page = soup(nora, "/news/tags")
+    sizes = {
+        next(iter(link.stripped_strings)): link["class"]
+        for link in page.select(".cloud a")
+    }
+    assert sizes == {
+        "breakfast": ["size-1"],
+        "castle": ["size-1"],
+        "drink": ["size-5"],
+        "espresso": ["size-5"],
+    }
+
+
+def test_an_empty_cloud_says_so(nora: Browser) -> None:
+    assert "Tags appear here as photos are tagged." in nora.page("/news/tags")
+
+
+def test_photos_alike_are_those_that_share_most_tags(
+    nora: Browser, photos: list[Photo]
+) -> None:
+    first, castle, last = photos
+
+    def alike(photo: Photo) -> list[str]:
+        page = soup(nora, f"/news/photos/{photo.id}")
+        return [str(link["href"]) for link in page.select(".similar a")]
+
+    assert alike(first) == [f"/news/photos/{last.id}"]
+    assert alike(last) == [f"/news/photos/{first.id}"]
+    assert alike(castle) == []
