@@ -257,7 +257,7 @@ class TestFile:
             ("word,threshold\na,0.5\ndog,7", "Line 3 has a wrong threshold: must be a"),
             (
                 "word;blocked\ndog;yes",
-                "Line 1 has the column 'word;blocked'; there are:",
+                "Line 1 is divided by semicolons: save the file with commas.",
             ),
             ("blocked\nyes", "Line 1 has no column 'word': it names the columns."),
             (
