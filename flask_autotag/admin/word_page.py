@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -55,7 +56,7 @@ class Action(Generic[PageT]):
 
 
 @dataclass
-class WordPage(FormPage):
+class WordPage(FormPage, ABC):
     """A page with forms of which each decides something about words.
 
     :param errors: what is wrong, by the field's name, in sentences.
@@ -68,18 +69,18 @@ class WordPage(FormPage):
     asked: str = ""
 
     @property
+    @abstractmethod
     def labels(self) -> Mapping[str, str]:
         """What the fields of the page are called."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def saved_url(self) -> str:
         """Where it goes on when something was saved."""
-        raise NotImplementedError
 
+    @abstractmethod
     def render(self) -> str:
         """Make the HTML."""
-        raise NotImplementedError
 
     def typed(self, name: str) -> str:
         """Give what was typed in a field, to be shown again."""

@@ -13,7 +13,7 @@ from ..models import Models
 from ..sources import Captured, capture, read
 from ..state import State
 from .loading import load_asset
-from .queue import BULK, Intent, enqueue
+from .queue import Intent
 
 #: Stands for the content of an image that nobody looks at before its worker does, so
 #: that one live job an asset is enough.
@@ -75,16 +75,3 @@ def intent_again(
     else:
         image = capture(path, loadable=False, most=state.config.max_image_bytes)
     return Intent(asset, instance, image)
-
-
-def enqueue_again(
-    session: Session, state: State, asset: AssetRef, instance: str
-) -> int:
-    """Write a bulk job that classifies a known asset once more, unless there is one.
-
-    :return: its id.
-    :raises ImageMissing: if its image cannot be read any more.
-    """
-    image = intent_again(session, state, asset, instance).image
-    models = state.database.models
-    return enqueue(session.connection(), models, asset, instance, image, BULK)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Row, exists, func, select
+from sqlalchemy import ColumnElement, Executable, Row, exists, select
 from sqlalchemy.orm import Session, aliased
 
 from ..assets import AssetRef
@@ -16,9 +16,6 @@ from ..review import row_of
 from ..verdicts import APPLIED
 from ..vocabulary import TagName
 from ..words import read_vocabulary
-
-#: Assets that make a tag a common one: to look through fewer is soon done.
-_ENOUGH = 1000
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def find_assets(
     if None in wanted or (either and not any(either)):
         return Page((), None)
     if len(wanted) > 1:
-        wanted.sort(key=lambda tag_id: _count_some(session, models, tag_id))
+        wanted = _rarest_first(session, models, wanted)
     others = [_has(models, [tag_id]) for tag_id in wanted[1:]]
     if wanted and either:
         others.append(_has(models, either))
@@ -131,16 +128,16 @@ def _tag_ids(
     return [ids.get(key) for key in dict.fromkeys(keys)]
 
 
-def _count_some(session: Session, models: Models, tag_id: int | None) -> int:
-    """Count the assets of a tag as far as it takes to tell rare ones from others."""
-    assigned = models.assignment
-    some = (
-        select(assigned.asset_id)
-        .where(assigned.tag_id == tag_id, assigned.state == APPLIED)
-        .limit(_ENOUGH)
+def _rarest_first(
+    session: Session, models: Models, tag_ids: Sequence[int | None]
+) -> list[int | None]:
+    """Sort tags by how many assets have them; one without a counter has none."""
+    counter = models.counter
+    rows = session.execute(
+        select(counter.tag_id, counter.assets).where(counter.tag_id.in_(tag_ids))
     )
-    count = select(func.count()).select_from(some.subquery())
-    return session.scalars(count).one()
+    assets = {row.tag_id: row.assets for row in rows}
+    return sorted(tag_ids, key=lambda tag_id: assets.get(tag_id, 0))
 
 
 def _having(
