@@ -120,12 +120,12 @@ def rows(assets: int) -> Iterator[tuple[str, Sequence[str], Iterator[tuple[Any, 
         "autotag_assignment",
         (
             *("asset_id", "tag_id", "state", "source", "provider", "providers"),
-            *("model", "confidence", "created_at"),
+            *("model", "confidence", "created_at", "asset_type", "asset_number"),
         ),
         (
             (
                 *(each, tag_id(each % 3, rank), "applied", "provider", "tensorflow"),
-                *("tensorflow", "model 1", 0.9, MOMENT),
+                *("tensorflow", "model 1", 0.9, MOMENT, "photo", each),
             )
             for each, chosen in zip(ids, tags, strict=True)
             for rank in chosen

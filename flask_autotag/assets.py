@@ -21,6 +21,8 @@ DEFAULT_INSTANCE = "default"
 #: Stands for an instance where the system itself is meant.
 SYSTEM = ""
 
+_BIGINT = 2**63
+
 #: What a host may hand over as an image. A function is called when the image is
 #: needed and may return any of the others.
 ImageSource = (
@@ -90,6 +92,16 @@ def ref_of(asset: object) -> AssetRef | None:
     if any(part is None for part in key):
         return None
     return AssetRef(type_of(state.mapper), encode_key(key))
+
+
+def number_of(asset: AssetRef) -> int | None:
+    """Give the id of *asset* as a number, if it is an integer key of 64 bits."""
+    try:
+        number = int(asset.id)
+    except ValueError:
+        return None
+    as_key = str(number) == asset.id and -_BIGINT <= number < _BIGINT
+    return number if as_key else None
 
 
 def saved_ref(asset: object) -> AssetRef:

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, delete, select
 
-from .assets import AssetRef
+from .assets import AssetRef, number_of
 from .counters import counting
 from .database import insert_or_ignore, insert_or_update
 from .models import USER_LENGTH, Models
@@ -168,12 +168,20 @@ def decide(
         "source": PERSON,
         "decided_by": who[:USER_LENGTH] if who else None,
         "created_at": datetime.now(UTC).replace(tzinfo=None),
+        **asset_columns(asset),
     }
     key = {"asset_id": asset_id, "tag_id": tag_ids[instance, name.key]}
     table = models.assignment.__table__
     with counting(connection, models, [asset_id]):
         _drop_former(connection, models, asset_id, name, vocabulary)
         _write(connection, table, {**key, **decision})
+
+
+def asset_columns(asset: AssetRef) -> dict[str, Any]:
+    """Give what the row of an assignment repeats of its asset."""
+    number = number_of(asset)
+    asset_type = None if number is None else asset.type
+    return {"asset_type": asset_type, "asset_number": number}
 
 
 def _drop_former(

@@ -48,6 +48,12 @@ def key_of(mapper: Mapper[Any]) -> ColumnElement[Any]:
     return columns[0] if len(columns) == 1 else tuple_(*columns)
 
 
+def is_number(mapper: Mapper[Any]) -> bool:
+    """Tell whether a model's key is what :func:`.assets.number_of` gives."""
+    columns = mapper.base_mapper.primary_key
+    return len(columns) == 1 and isinstance(columns[0].type, Integer)
+
+
 def keys_in(
     text: ColumnElement[str], mapper: Mapper[Any], dialect: str
 ) -> Sequence[ColumnElement[Any]]:

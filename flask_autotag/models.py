@@ -166,6 +166,9 @@ class AssignmentMixin(TableMixin):
     ``source`` is a provider or a person. ``provider`` was the surest; ``providers`` are
     all who said it, with commas. Where a person decided, ``decided_by`` says who, and
     the providers' columns tell what the decision was about.
+
+    ``asset_type`` and ``asset_number`` repeat the asset's type and id where that is an
+    integer, ``NULL`` elsewhere: one index then leads from a tag to the host's objects.
     """
 
     __tablename__ = "autotag_assignment"
@@ -180,6 +183,8 @@ class AssignmentMixin(TableMixin):
     confidence: Mapped[float | None] = mapped_column(Double)
     decided_by: Mapped[str | None] = mapped_column(String(USER_LENGTH))
     created_at: Mapped[datetime] = mapped_column(Moment)
+    asset_type: Mapped[str | None] = mapped_column(String(TYPE_LENGTH))
+    asset_number: Mapped[int | None] = mapped_column(BigInteger)
 
     @classmethod
     def table_items(cls) -> tuple[SchemaItem, ...]:
@@ -191,6 +196,10 @@ class AssignmentMixin(TableMixin):
         return (
             UniqueConstraint(
                 "tag_id", "state", "asset_id", name="uq_autotag_assignment_tag"
+            ),
+            Index(
+                "ix_autotag_assignment_number",
+                *("tag_id", "state", "asset_type", "asset_number"),
             ),
         )
 

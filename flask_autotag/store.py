@@ -24,6 +24,7 @@ from .decisions import (
     PROVIDER,
     Decisions,
     TagKey,
+    asset_columns,
     ensure_tags,
     read_decisions,
     settle,
@@ -297,6 +298,7 @@ def _replace_assignments(
             "model": choice.model,
             "confidence": round(choice.confidence, _DIGITS),
             "created_at": now,
+            **asset_columns(by_row[asset_id].asset),
         }
         for asset_id, chosen in choices.items()
         for choice in chosen

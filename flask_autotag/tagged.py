@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapper
 from .assets import mapper_of, type_of
 from .database import dialect_of
 from .decisions import PERSON, PROVIDER
-from .host_keys import key_of, keys_in, text_of
+from .host_keys import is_number, key_of, keys_in, text_of
 from .lookup import Tag, find_tags
 from .models import Models
 from .verdicts import APPLIED
@@ -36,6 +36,8 @@ _PAGE = 50
 #: Looks at an object that take as long as to read one asset of a tag, whose rows lie
 #: apart: from one on SQLite to four on PostgreSQL, by ``benchmarks/query.py``.
 _LOOKS = 3
+#: The same where an index of numbers has all that is read, side by side.
+_LOOKS_AT_NUMBERS = 0.3
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def condition(
 
     The names are looked up now; how the tags are found depends on how many assets
     have them. A tag on few is found by its assets. One on many is looked for on one
-    object after the other, in the host's order, until a page is full.
+    object after the other, in the host's order, until a page is full. Where keys are
+    integers PostgreSQL chooses itself: it can walk along both in one order.
 
     :raises AssetError: if *model* is not mapped.
     :raises ValueError: if a name can be no tag.
@@ -109,12 +112,22 @@ class _Question:
             return false()
         conditions = [self._has(tags) for tags in wanted]
         rarest = min(wanted, key=_number, default=[])
-        if rarest and _number(rarest) <= self._few:
+        if rarest and (self._is_planned or _number(rarest) <= self._few):
             conditions[wanted.index(rarest)] = self._is_among(rarest)
         unwanted = self._either(self.criteria.none_of)
         if unwanted:
             conditions.append(not_(self._has(unwanted)))
         return and_(true(), *conditions)
+
+    @cached_property
+    def _numbers(self) -> bool:
+        """Whether an index leads from tags to the host's keys."""
+        return is_number(self.mapper)
+
+    @cached_property
+    def _is_planned(self) -> bool:
+        """Whether the database finds the better way for the rarest tag itself."""
+        return self._numbers and dialect_of(self.connection) == "postgresql"
 
     def _wanted(self) -> list[list[Tag]]:
         """Find the groups of which an object must have a tag each."""
@@ -149,12 +162,29 @@ class _Question:
         """
         table = self.models.asset.__table__
         last = self.connection.scalar(select(func.max(table.c.id))) or 0
-        return math.sqrt(_PAGE * last / _LOOKS)
+        looks = _LOOKS_AT_NUMBERS if self._numbers else _LOOKS
+        return math.sqrt(_PAGE * last / looks)
 
     def _has(self, tags: Sequence[Tag]) -> ColumnElement[bool]:
         """Look for the tags on an object."""
+        found = self._by_number(tags) if self._numbers else self._by_text(tags)
+        if dialect_of(self.connection) == "postgresql":
+            # Else it joins whole tables where it underestimates what a page needs.
+            found = found.offset(0)
         asset, assigned = self.models.asset.__table__, self.models.assignment.__table__
-        found = (
+        return found.correlate_except(asset, assigned).exists()
+
+    def _by_number(self, tags: Sequence[Tag]) -> Select[Any]:
+        assigned = self.models.assignment.__table__
+        return select(assigned.c.asset_id).where(
+            assigned.c.asset_type == type_of(self.mapper),
+            assigned.c.asset_number == key_of(self.mapper),
+            *self._applied(tags),
+        )
+
+    def _by_text(self, tags: Sequence[Tag]) -> Select[Any]:
+        asset, assigned = self.models.asset.__table__, self.models.assignment.__table__
+        return (
             select(asset.c.id)
             .join_from(asset, assigned, assigned.c.asset_id == asset.c.id)
             .where(
@@ -165,16 +195,17 @@ class _Question:
                 *self._applied(tags),
             )
         )
-        if dialect_of(self.connection) == "postgresql":
-            # Else it joins whole tables where it underestimates what a page needs.
-            found = found.offset(0)
-        return found.correlate_except(asset, assigned).exists()
 
     def _is_among(self, tags: Sequence[Tag]) -> ColumnElement[bool]:
         """Look for an object among those that have the tags."""
         asset, assigned = self.models.asset.__table__, self.models.assignment.__table__
+        if self._numbers:
+            found = select(assigned.c.asset_number).where(
+                assigned.c.asset_type == type_of(self.mapper), *self._applied(tags)
+            )
+            return key_of(self.mapper).in_(found)
         keys = keys_in(asset.c.asset_id, self.mapper, dialect_of(self.connection))
-        found: Select[Any] = (
+        found = (
             select(*keys)
             .join_from(assigned, asset, asset.c.id == assigned.c.asset_id)
             .where(asset.c.asset_type == type_of(self.mapper), *self._applied(tags))

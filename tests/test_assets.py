@@ -12,7 +12,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.types import UserDefinedType
 
 from flask_autotag import AssetError, AssetRef, Upload
-from flask_autotag.assets import decode_key, encode_key, instance_state, ref_of, type_of
+from flask_autotag.assets import (
+    decode_key,
+    encode_key,
+    instance_state,
+    number_of,
+    ref_of,
+    type_of,
+)
 
 
 class Base(DeclarativeBase):
@@ -185,3 +192,16 @@ def test_a_text_that_is_no_key_is_refused(model: type[Any], text: str) -> None:
     with pytest.raises(AssetError) as caught:
         decode_key(inspect(model), text)
     assert str(caught.value) == f"{text!r:.80} is no primary key of {model.__name__}."
+
+
+@given(st.integers())
+def test_an_integer_key_is_a_number_if_a_column_of_64_bits_holds_it(key: int) -> None:
+    fits = -(2**63) <= key < 2**63
+    assert number_of(AssetRef("photo", encode_key([key]))) == (key if fits else None)
+
+
+@pytest.mark.parametrize(
+    "key", ["007", "+7", "-0", " 7", "1_0", "\u0667", "7.0", "x", "[]"]
+)
+def test_other_keys_are_no_number(key: str) -> None:
+    assert number_of(AssetRef("photo", key)) is None
