@@ -73,6 +73,13 @@ class TestAttachments:
         wiki.push("pushed/cup.jpg", PHOTO, tmp_path / "clone")
         wiki.wait_for("pushed/cup.jpg", ESPRESSO_TAGS)
 
+    def test_a_path_that_is_too_long_for_a_key(self, wiki: Wiki) -> None:
+        wiki.ada.write("long", "# Long")
+        wiki.ada.upload("long", f"{'x' * 250}.jpg", PHOTO)
+        wiki.ada.upload("long", "cup.jpg", PHOTO)
+        wiki.wait_for("long/cup.jpg", ESPRESSO_TAGS)
+        assert wiki.nobody.get("/long").text(".autotag-tags").startswith("cup.jpg")
+
     def test_what_is_no_image_is_left_alone(self, wiki: Wiki) -> None:
         wiki.ada.write("notes", "# Notes")
         wiki.ada.upload("notes", "list.txt", b"milk")

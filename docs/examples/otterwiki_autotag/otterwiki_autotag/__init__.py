@@ -47,10 +47,7 @@ class Plugin:
     @hookimpl
     def page_renamed(self, old_pagepath):
         """Of what is renamed, ``repository_changed`` tells the new path alone."""
-        from otterwiki.helper import get_attachment_directoryname, get_filename
-
-        folder = get_attachment_directoryname(get_filename(old_pagepath))
-        files_changed.send(self.app, paths=[folder])
+        files_changed.send(self.app, paths=[folder_of(old_pagepath)])
 
     @hookimpl
     def template_html_sidebar_left_inject(self, page):
@@ -58,17 +55,11 @@ class Plugin:
 
     @hookimpl
     def template_html_sidebar_right_inject(self, page):
-        from otterwiki.helper import get_attachment_directoryname, get_filename
-
-        if page is None:
-            return None
-        folder = get_attachment_directoryname(get_filename(page))
-        files, _ = self.storage.list(folder, depth=0)
-        images = [name for name in sorted(files) if is_image(name)]
-        tagged = autotag.preload(attachment(f"{folder}/{name}") for name in images)
+        images = list(images_at(folder_of(page), depth=0))
+        tags = autotag.preload(images)
         return render_template(
             "otterwiki_autotag/tags.html",
-            tags={name: tagged[attachment(f"{folder}/{name}")] for name in images},
+            tags={os.path.basename(image.id): tags[image] for image in images},
         )
 
     @hookimpl
@@ -79,8 +70,16 @@ class Plugin:
 plugin = Plugin()
 
 
+def folder_of(page: str) -> str:
+    """Name the folder of a page's attachments."""
+    from otterwiki.helper import get_attachment_directoryname, get_filename
+
+    return get_attachment_directoryname(get_filename(page))
+
+
 def is_image(path: str) -> bool:
-    return path.lower().endswith(IMAGES)
+    # A longer key is refused.
+    return path.lower().endswith(IMAGES) and len(path) <= 255
 
 
 def attachment(path: str) -> AssetRef:
@@ -98,10 +97,10 @@ def uploads(app: Flask, paths: list[str]) -> Iterator[Upload]:
 autotag.connect(files_changed, uploads)
 
 
-def images_at(path: str) -> Iterator[AssetRef]:
+def images_at(path: str, depth: int | None = None) -> Iterator[AssetRef]:
     """Find the images at a path, which is a file or a page's folder of attachments."""
     if plugin.storage.isdir(path):
-        names, _ = plugin.storage.list(path)
+        names, _ = plugin.storage.list(path, depth)
         paths = [f"{path}/{name}" for name in names]
     else:
         paths = [path] if plugin.storage.exists(path) else []
@@ -117,7 +116,7 @@ def forget_missing(path: str) -> None:
         asset.asset_id.startswith(f"{folder}/", autoescape=True),
     )
     for each in {path, *plugin.db.session.scalars(known)}:
-        if not plugin.storage.exists(each):
+        if is_image(each) and not plugin.storage.exists(each):
             autotag.forget(attachment(each))
 
 
