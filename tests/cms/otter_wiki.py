@@ -53,6 +53,8 @@ def environment(shared: Path) -> Path:
     :param shared: a folder that all workers of this run share.
     :return: its interpreter.
     """
+    if shutil.which("git") is None:
+        missing("git, in which Otter Wiki keeps its pages, is not installed")
     folder = shared / "otterwiki"
     python = folder / "bin" / "python"
     with (shared / "otterwiki.lock").open("w") as lock:
@@ -189,11 +191,16 @@ class Wiki:
         """Commit a file elsewhere, and push it in Ada's name."""
         account = f"ada%40example.org:{quote(PASSWORD)}"
         origin = self.url.replace("://", f"://{account}@") + "/.git"
-        subprocess.run(["git", "clone", "--quiet", origin, clone], check=True)
+        ask_nobody = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+        subprocess.run(
+            ["git", "clone", "--quiet", origin, clone], check=True, env=ask_nobody
+        )
         (clone / name).parent.mkdir()
         (clone / name).write_bytes(data)
         commit(clone, name)
-        subprocess.run(["git", "-C", clone, "push", "--quiet"], check=True)
+        subprocess.run(
+            ["git", "-C", clone, "push", "--quiet"], check=True, env=ask_nobody
+        )
 
     def jobs(self) -> set[str]:
         """Of which files there are jobs."""
