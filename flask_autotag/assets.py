@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import IO, Any
@@ -146,6 +146,23 @@ def mapper_of(model: type[Any]) -> Mapper[Any]:
     if not isinstance(mapper, Mapper):
         raise AssetError(f"{model!r:.80} is no mapped class.")
     return mapper
+
+
+def check_columns(mapper: Mapper[Any], names: Iterable[str]) -> tuple[str, ...]:
+    """Accept names of attributes of a mapped class.
+
+    :raises AssetError: if it has no such attribute.
+    """
+    if isinstance(names, str):
+        names = (names,)
+    columns = tuple(names)
+    for name in columns:
+        if name not in mapper.attrs:
+            raise AssetError(
+                f"{mapper.class_.__name__} has no mapped attribute {name!r:.80}; it has"
+                f" {', '.join(mapper.attrs.keys())}."
+            )
+    return columns
 
 
 def type_of(mapper: Mapper[Any]) -> str:

@@ -15,7 +15,14 @@ from werkzeug.local import LocalProxy
 
 from .admin import register_pages
 from .api import TagAPI
-from .assets import DEFAULT_INSTANCE, ImageSource, Upload, mapper_of, type_of
+from .assets import (
+    DEFAULT_INSTANCE,
+    ImageSource,
+    Upload,
+    check_columns,
+    mapper_of,
+    type_of,
+)
 from .cli import autotag_cli
 from .config import read_config, refuse_unknown
 from .database import (
@@ -99,15 +106,19 @@ class AutoTag(HookRegistry, TagAPI):
 
         :param signal: any blinker signal.
         :param adapter: called with the sender and the signal's arguments; returns an
-            :class:`Upload`, several, or ``None`` if there is nothing to tag. What it
-            raises is logged; the host does not notice.
+            :class:`Upload`, several, or ``None`` if there is nothing to tag. It is
+            called in an application context. What it raises is logged; the host does
+            not notice.
         """
 
         def receive(sender: Any, **arguments: Any) -> None:
             app = self._app_of(sender)
             if app is None:
                 return
-            with outbox.reporting(app, sender, DEFAULT_INSTANCE):
+            with (
+                outbox.reporting(app, sender, DEFAULT_INSTANCE),
+                outbox.context_of(app),
+            ):
                 for upload in _uploads(adapter(sender, **arguments)):
                     outbox.submit(app, self._states[app], upload)
 
@@ -119,6 +130,8 @@ class AutoTag(HookRegistry, TagAPI):
         model: type[T],
         image: Callable[[T], ImageSource],
         instance: Callable[[T], str] | str = DEFAULT_INSTANCE,
+        *,
+        columns: Iterable[str] = (),
     ) -> None:
         """Tag every object of a model once it is committed, without any signal.
 
@@ -130,12 +143,17 @@ class AutoTag(HookRegistry, TagAPI):
         :param image: gets the object, in a worker, and returns its image: a path,
             bytes or a binary file.
         :param instance: the tenant, or a function of the object that finds it.
-        :raises AssetError: if *model* is not mapped.
+        :param columns: the attributes that say which image it is. When one of them
+            changes, the object is tagged again; without any, an image that replaces
+            another has to be told by :data:`image_uploaded`.
+        :raises AssetError: if *model* is not mapped, or has no such attribute.
         """
         find_instance = instance if callable(instance) else lambda _: instance
-        watch = Watch(model, image, find_instance)
-        self._hooks.watches[type_of(mapper_of(model))] = watch
+        mapper = mapper_of(model)
+        watch = Watch(model, image, find_instance, check_columns(mapper, columns))
+        self._hooks.watches[type_of(mapper)] = watch
         event.listen(model, "after_insert", self._on_insert, propagate=True)
+        event.listen(model, "after_update", self._on_update, propagate=True)
         event.listen(model, "after_delete", self._on_delete, propagate=True)
 
     def create_tables(self) -> None:
@@ -208,14 +226,27 @@ class AutoTag(HookRegistry, TagAPI):
         self._states[app].runner.start(app, self._states[app])
 
     def _on_insert(self, _mapper: Any, _connection: Any, target: Any) -> None:
+        self._submit_watched(target, lambda _: True)
+
+    def _on_update(self, _mapper: Any, _connection: Any, target: Any) -> None:
+        attributes = inspect(target).attrs
+        self._submit_watched(
+            target,
+            lambda watch: any(
+                attributes[name].history.has_changes() for name in watch.columns
+            ),
+        )
+
+    def _submit_watched(self, target: Any, concerns: Callable[[Watch], bool]) -> None:
         app = self._app_of(target)
         if app is None:
             return
         state = self._states[app]
         with outbox.reporting(app, target, DEFAULT_INSTANCE):
             watch = self._hooks.watches[type_of(inspect(target).mapper)]
-            upload = Upload(target, instance=watch.instance(target))
-            outbox.submit(app, state, upload)
+            if concerns(watch):
+                upload = Upload(target, instance=watch.instance(target))
+                outbox.submit(app, state, upload)
 
     def _on_delete(self, _mapper: Any, _connection: Any, target: Any) -> None:
         app = self._app_of(target)

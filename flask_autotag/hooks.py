@@ -31,11 +31,13 @@ class Watch:
     :param model: the mapped class.
     :param image: finds the image of one of its objects.
     :param instance: finds its tenant.
+    :param columns: the attributes whose change means another image.
     """
 
     model: type[Any]
     image: Callable[[Any], ImageSource]
     instance: Callable[[Any], str]
+    columns: tuple[str, ...] = ()
 
 
 @dataclass

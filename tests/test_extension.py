@@ -270,6 +270,16 @@ def test_another_signal_through_an_adapter(inline_host: Host) -> None:
     assert {tag.name for tag in tags} == set(ESPRESSO_TAGS)
 
 
+def test_an_adapter_has_an_application_context(host: Host) -> None:
+    """As where the host's signal comes from a thread of its own."""
+    signal = Signal()
+    host.autotag.connect(
+        signal, lambda app: host.autotag.forget(AssetRef("photo", "1"))
+    )
+    signal.send(host.app)
+    assert host.failures == []
+
+
 @pytest.mark.parametrize(
     "adapted",
     [None, Upload(AssetRef("file", "1"), b"x"), [Upload(AssetRef("f", "1"), b"x")]],
@@ -313,6 +323,34 @@ def test_watches_a_model(inline_host: Host) -> None:
         host.db.session.commit()
         assert host.autotag.tag_counts() == []
         assert host.jobs() == []
+
+
+def test_watches_for_an_image_that_replaces_another(host: Host) -> None:
+    host.autotag.watch(host.Photo, image=lambda photo: photo.path, columns=["path"])
+    with host.app.app_context():
+        photo = host.add_photo(str(ESPRESSO))
+        with host.db.engine.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM autotag_job")
+        photo.tenant = "acme"
+        host.db.session.commit()
+        assert host.jobs() == []
+
+        photo.path = "another.jpg"
+        host.db.session.rollback()
+        assert host.jobs() == []
+
+        photo.path = "another.jpg"
+        host.db.session.commit()
+        [job] = host.jobs()
+        assert (job.asset_type, job.asset_id) == ("photo", str(photo.id))
+
+
+def test_watch_refuses_attributes_that_are_not_there(host: Host) -> None:
+    with pytest.raises(
+        AssetError,
+        match="Photo has no mapped attribute 'file'; it has id, path, tenant",
+    ):
+        host.autotag.watch(host.Photo, image=lambda _: b"", columns="file")
 
 
 def test_watch_refuses_what_is_no_model(host: Host) -> None:

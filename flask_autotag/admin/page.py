@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from flask import current_app
+
 from ..settings.stored import StoredSettings
 from ..state import State
 from .access import CHANGE, current_state
@@ -16,6 +18,11 @@ from .text import gettext
 
 #: Images that a preview looks at: as many as there is patience for, in a request.
 PREVIEWED = 20_000
+
+#: Fills the blocks ``title`` and ``content`` of a host's layout.
+_ADAPTER = "autotag/_layout.html"
+#: A host's template that has this block says itself where the pages go.
+_CONTENT = "autotag_content"
 
 
 @dataclass
@@ -65,8 +72,11 @@ class FormPage:
 
 def base_context() -> dict[str, Any]:
     """Give what the template of every page gets."""
+    layout = current_state().config.base_template
+    has_blocks = _CONTENT in current_app.jinja_env.get_template(layout).blocks
     return {
-        "autotag_base": current_state().config.base_template,
+        "autotag_base": layout if has_blocks else _ADAPTER,
+        "autotag_layout": layout,
         "autotag_text": gettext,
     }
 

@@ -103,6 +103,32 @@ class TestTemplates:
         assert page.fields[MAXIMUM] == ""
         assert page.one("div.autotag h1")
 
+    def test_a_template_says_where_the_pages_go(self, office: Office) -> None:
+        """As where the block ``title`` holds an element, and ``content`` another."""
+        office.host.app.jinja_loader.mapping.update(  # type: ignore[union-attr]
+            {
+                "site.html": "<html lang=en>{% block title %}<title>CMS</title>"
+                "{% endblock %}{% block body %}{% endblock %}</html>",
+                "layout.html": "{% extends 'site.html' %}"
+                "{% block title %}<title>{% block autotag_title %}{% endblock %} - CMS"
+                "</title>{% endblock %}"
+                "{% block body %}<main>{% block autotag_content %}{% endblock %}</main>"
+                "{% endblock %}",
+            }
+        )
+        page = office.visitor("ada").get(SYSTEM_URL)
+        assert page.text("title") == "System settings \u2013 Auto tagging - CMS"
+        assert page.one("main div.autotag h1")
+
+    def test_sizes_follow_the_text_of_the_hosts_page(
+        self, office: Office, ada: Visitor
+    ) -> None:
+        """And not its root element, where 1 rem may be 10 pixels."""
+        for name in ("autotag.css", "field.css"):
+            css = ada.get(f"/autotag/static/{name}").html
+            rules = re.sub(r"@media[^{]+", "", css)
+            assert re.findall(r"[\w-]+:[^;{}]*\drem\b[^;{}]*", rules) == []
+
     def test_a_block_is_overridden(self, office: Office) -> None:
         office.host.app.jinja_loader.mapping["autotag/index.html"] = (  # type: ignore[union-attr]
             "{% extends 'autotag/_frame.html' %}"
