@@ -187,6 +187,30 @@ class TagAPI(Questions):
         with state.database.reading() as session:
             return explain(session, state.database.models, ref, tenant, settings)
 
+    def move(self, asset: object, to: object) -> None:
+        """Keep what is stored of an asset, and its jobs, under another name.
+
+        For images whose key changes, such as a path: tags, and what people decided,
+        stay. What was stored under the other name is replaced, in the instances where
+        something comes to its place. Without a loader, a job that waits reads the
+        image where it was; send ``image_uploaded`` after the move then.
+
+        Like a job, it joins the host's transaction if that has uncommitted writes.
+
+        :param asset: the former name: an :class:`AssetRef`, or a model instance.
+        :param to: the name from now on.
+        """
+        ref, other = saved_ref(asset), saved_ref(to)
+        models = self._state().database.models
+        if ref == other:
+            return
+
+        def work(connection: Connection) -> None:
+            queue.move(connection, models, ref, other)
+            store.move(connection, models, ref, other)
+
+        self._write(work)
+
     def forget(self, asset: object) -> None:
         """Delete what is stored of an asset, and its jobs, in every instance.
 

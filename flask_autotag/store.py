@@ -335,9 +335,33 @@ def forget_providers(
     )
 
 
+def move(connection: Connection, models: Models, asset: AssetRef, to: AssetRef) -> None:
+    """Keep what is stored of an asset under another name, in every instance.
+
+    What was stored under that name goes, in the instances where there is something to
+    take its place.
+    """
+    table, assignment = models.asset.__table__, models.assignment.__table__
+    # In one order, whichever of the two somebody else moves the other way.
+    rows = {ref: _lock(connection, models, ref) for ref in sorted((asset, to), key=str)}
+    ids = rows[asset]
+    instances = select(table.c.instance).where(table.c.id.in_(ids))
+    replaced = select(table.c.id).where(
+        table.c.id.in_(rows[to]), table.c.instance.in_(instances)
+    )
+    _delete(connection, models, connection.scalars(replaced.with_for_update()).all())
+    named = {"asset_type": to.type, "asset_id": to.id}
+    connection.execute(update(table).where(table.c.id.in_(ids)).values(**named))
+    of_asset = update(assignment).where(assignment.c.asset_id.in_(ids))
+    connection.execute(of_asset.values(**asset_columns(to)))
+
+
 def forget(connection: Connection, models: Models, asset: AssetRef) -> None:
     """Delete predictions and tags of an asset, in every instance."""
-    ids = _lock(connection, models, asset)
+    _delete(connection, models, _lock(connection, models, asset))
+
+
+def _delete(connection: Connection, models: Models, ids: Collection[int]) -> None:
     assignment, table = models.assignment.__table__, models.asset.__table__
     # Not left to ON DELETE CASCADE, which SQLite heeds only when told to.
     with counting(connection, models, ids):

@@ -20,7 +20,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Insert, Table, delete, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Insert,
+    Table,
+    delete,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from ..assets import AssetRef
@@ -249,6 +258,10 @@ def _insert_data(
     connection.execute(statement, rows)
 
 
+def _is_of(job: Table, asset: AssetRef) -> tuple[ColumnElement[bool], ...]:
+    return (job.c.asset_type == asset.type, job.c.asset_id == asset.id)
+
+
 def _dedupe_key(asset: AssetRef, instance: str, image: Captured) -> str:
     content = image.content or uuid.uuid4().hex
     words = "\0".join((instance, asset.type, asset.id, content))
@@ -265,10 +278,31 @@ def read_data(database: Database, job: Job) -> bytes | None:
     return b"".join(parts) if parts else None
 
 
+def move(connection: Connection, models: Models, asset: AssetRef, to: AssetRef) -> None:
+    """Let the jobs of an asset be those of another name.
+
+    A worker that runs one of them writes nothing: it knows only the former name. The
+    job is due again.
+    """
+    job = models.job.__table__
+    named = {"asset_type": to.type, "asset_id": to.id}
+    again = {
+        "state": QUEUED,
+        "run_at": database_now(connection.dialect.name),
+        "lease_token": None,
+        "lease_owner": None,
+    }
+    same = _is_of(job, asset)
+    running = update(job).where(*same, job.c.state == RUNNING)
+    connection.execute(running.values(**again))
+    # Without its key it keeps no upload out that has the former name from now on.
+    connection.execute(update(job).where(*same).values(**named, dedupe_key=None))
+
+
 def forget(connection: Connection, models: Models, asset: AssetRef) -> None:
     """Delete the jobs of an asset; a worker that runs one of them writes nothing."""
     job, upload = models.job.__table__, models.upload.__table__
-    same = (job.c.asset_type == asset.type, job.c.asset_id == asset.id)
+    same = _is_of(job, asset)
     ids = select(job.c.id).where(*same)
     connection.execute(delete(upload).where(upload.c.job_id.in_(ids)))
     connection.execute(delete(job).where(*same))

@@ -139,6 +139,21 @@ class Visitor:
         )
         assert done.location == f"/{page}"
 
+    def reject(self, path: str, tag: str) -> None:
+        """Take a wrong tag off an image, through the JSON API."""
+        form = self.get("/-/autotag/system").soup
+        token = form.select_one("input[name=csrf_token]")
+        assert token is not None
+        done = self.session.post(
+            f"{self.url}/-/autotag/api/instances/default/decisions",
+            json={
+                **{"type": "attachment", "id": path},
+                **{"tag": tag, "decision": "reject"},
+            },
+            headers={"X-Requested-With": "tests", "X-CSRFToken": str(token["value"])},
+        )
+        assert done.status_code == 200, done.text
+
     def _page(self, response: requests.Response) -> Page:
         location = response.headers.get("Location")
         return Page(response.status_code, response.text, location)

@@ -53,17 +53,22 @@ class TestAttachments:
     def test_a_renamed_image_takes_its_tags_along(self, wiki: Wiki) -> None:
         wiki.ada.upload("renamed", "cup.jpg", PHOTO)
         wiki.wait_for("renamed/cup.jpg", ESPRESSO_TAGS)
+        wiki.ada.reject("renamed/cup.jpg", "drink")
         wiki.ada.send("/renamed/attachment/cup.jpg", new_filename="mug.jpg")
-        wiki.wait_for("renamed/mug.jpg", ESPRESSO_TAGS)
         assert wiki.tags("renamed/cup.jpg") == []
+        # It is classified again, and what was rejected does not come back.
+        wiki.ada.upload("renamed", "other.jpg", PHOTO)
+        wiki.wait_for("renamed/other.jpg", ESPRESSO_TAGS)
+        assert wiki.tags("renamed/mug.jpg") == ["espresso"]
 
     def test_the_images_of_a_page_that_is_renamed_and_deleted(self, wiki: Wiki) -> None:
         wiki.ada.write("first", "# First")
         wiki.ada.upload("first", "cup.jpg", PHOTO)
         wiki.wait_for("first/cup.jpg", ESPRESSO_TAGS)
+        wiki.ada.reject("first/cup.jpg", "drink")
         done = wiki.ada.send("/first/rename", new_pagename="second")
         assert done.location == "/second"
-        wiki.wait_for("second/cup.jpg", ESPRESSO_TAGS)
+        wiki.wait_for("second/cup.jpg", ["espresso"])
         assert wiki.tags("first/cup.jpg") == []
         done = wiki.ada.send("/second/delete", recursive="recursive")
         assert done.location == "/-/changelog"

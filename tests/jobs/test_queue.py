@@ -199,6 +199,20 @@ def test_forgetting_an_asset_drops_what_runs(any_host: Host) -> None:
     assert [row.asset_id for row in any_host.jobs()] == ["2"]
 
 
+def test_what_runs_of_a_moved_asset_begins_again_under_its_name(any_host: Host) -> None:
+    with any_host.app.app_context():
+        enqueue(any_host, 1, data=b"x", content="c")
+        [job] = take(any_host)
+        any_host.autotag.move(job.asset, AssetRef("photo", "2"))
+        assert not finish(any_host, job)
+        # Another image has the former name now, with the same content.
+        enqueue(any_host, 1, data=b"x", content="c")
+        assert states(any_host) == ["queued", "queued"]
+        again = take(any_host)
+        assert {each.asset.id for each in again} == {"1", "2"}
+        assert finish(any_host, *again)
+
+
 @given(st.integers(min_value=0, max_value=100))
 def test_the_wait_doubles_up_to_an_hour(failures: int) -> None:
     wait = ends.retry_delay(failures)

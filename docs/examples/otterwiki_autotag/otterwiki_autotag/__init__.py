@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 
@@ -45,9 +46,10 @@ class Plugin:
         files_changed.send(self.app, paths=changed_files)
 
     @hookimpl
-    def page_renamed(self, old_pagepath):
+    def page_renamed(self, old_pagepath, new_pagepath):
         """Of what is renamed, ``repository_changed`` tells the new path alone."""
-        files_changed.send(self.app, paths=[folder_of(old_pagepath)])
+        paths = [folder_of(new_pagepath)]
+        files_changed.send(self.app, paths=paths, former=folder_of(old_pagepath))
 
     @hookimpl
     def template_html_sidebar_left_inject(self, page):
@@ -86,11 +88,11 @@ def attachment(path: str) -> AssetRef:
     return AssetRef(ATTACHMENT, path)
 
 
-def uploads(app: Flask, paths: list[str]) -> Iterator[Upload]:
-    """Forget what is gone, and give what is there to be tagged."""
+def uploads(app: Flask, paths: list[str], former: str = "") -> Iterator[Upload]:
+    """Look after what is gone, and give what is there to be tagged."""
     for path in paths:
         if not path.endswith(".md"):
-            forget_missing(path)
+            follow(path, former or os.path.dirname(path) or path)
             yield from map(Upload, images_at(path))
 
 
@@ -107,17 +109,33 @@ def images_at(path: str, depth: int | None = None) -> Iterator[AssetRef]:
     return map(attachment, filter(is_image, paths))
 
 
-def forget_missing(path: str) -> None:
-    """Forget the image at a path and those beside and below it, if they are gone."""
+def follow(path: str, folder: str) -> None:
+    """Let tags follow the images that are gone from a folder to a path, or go too."""
     asset = autotag.models.asset
-    folder = os.path.dirname(path) or path
-    known = select(asset.asset_id).where(
-        asset.asset_type == ATTACHMENT,
-        asset.asset_id.startswith(f"{folder}/", autoescape=True),
-    )
-    for each in {path, *plugin.db.session.scalars(known)}:
-        if is_image(each) and not plugin.storage.exists(each):
-            autotag.forget(attachment(each))
+    known = plugin.db.session.execute(
+        select(asset.asset_id, asset.sha256).where(
+            asset.asset_type == ATTACHMENT,
+            asset.asset_id.startswith(f"{folder}/", autoescape=True),
+        )
+    ).all()
+    gone = {row.asset_id: row.sha256 for row in known if is_gone(row.asset_id)}
+    if is_image(path) and is_gone(path):
+        gone.setdefault(path, None)
+    moved = {digest(image): image for image in images_at(path)} if gone else {}
+    for former, sha256 in gone.items():
+        if sha256 in moved:
+            autotag.move(attachment(former), moved[sha256])
+        else:
+            autotag.forget(attachment(former))
+
+
+def is_gone(path: str) -> bool:
+    return not plugin.storage.exists(path)
+
+
+def digest(image: AssetRef) -> str:
+    with open(load(image), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @autotag.image_loader
