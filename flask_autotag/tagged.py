@@ -9,10 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     ColumnElement,
     Connection,
     Select,
     and_,
+    any_,
     false,
     func,
     not_,
@@ -89,8 +92,7 @@ def condition(
 
     The names are looked up now; how the tags are found depends on how many assets
     have them. A tag on few is found by its assets. One on many is looked for on one
-    object after the other, in the host's order, until a page is full. Where keys are
-    integers PostgreSQL chooses itself: it can walk along both in one order.
+    object after the other, in the host's order, until a page is full.
 
     :raises AssetError: if *model* is not mapped.
     :raises ValueError: if a name can be no tag.
@@ -112,7 +114,7 @@ class _Question:
             return false()
         conditions = [self._has(tags) for tags in wanted]
         rarest = min(wanted, key=_number, default=[])
-        if rarest and (self._is_planned or _number(rarest) <= self._few):
+        if rarest and _number(rarest) <= self._few:
             conditions[wanted.index(rarest)] = self._is_among(rarest)
         unwanted = self._either(self.criteria.none_of)
         if unwanted:
@@ -123,11 +125,6 @@ class _Question:
     def _numbers(self) -> bool:
         """Whether an index leads from tags to the host's keys."""
         return is_number(self.mapper)
-
-    @cached_property
-    def _is_planned(self) -> bool:
-        """Whether the database finds the better way for the rarest tag itself."""
-        return self._numbers and dialect_of(self.connection) == "postgresql"
 
     def _wanted(self) -> list[list[Tag]]:
         """Find the groups of which an object must have a tag each."""
@@ -168,11 +165,17 @@ class _Question:
     def _has(self, tags: Sequence[Tag]) -> ColumnElement[bool]:
         """Look for the tags on an object."""
         found = self._by_number(tags) if self._numbers else self._by_text(tags)
-        if dialect_of(self.connection) == "postgresql":
+        asset, assigned = self.models.asset.__table__, self.models.assignment.__table__
+        found = found.correlate_except(asset, assigned)
+        dialect = dialect_of(self.connection)
+        if dialect == "postgresql":
             # Else it joins whole tables where it underestimates what a page needs.
             found = found.offset(0)
-        asset, assigned = self.models.asset.__table__, self.models.assignment.__table__
-        return found.correlate_except(asset, assigned).exists()
+        if dialect in ("mysql", "mariadb"):
+            # Else they read all assets of the tag first, to look each object up.
+            one = found.limit(1).scalar_subquery()
+            return func.coalesce(one, 0) != 0
+        return found.exists()
 
     def _by_number(self, tags: Sequence[Tag]) -> Select[Any]:
         assigned = self.models.assignment.__table__
@@ -200,10 +203,7 @@ class _Question:
         """Look for an object among those that have the tags."""
         asset, assigned = self.models.asset.__table__, self.models.assignment.__table__
         if self._numbers:
-            found = select(assigned.c.asset_number).where(
-                assigned.c.asset_type == type_of(self.mapper), *self._applied(tags)
-            )
-            return key_of(self.mapper).in_(found)
+            return self._is_among_numbers(tags)
         keys = keys_in(asset.c.asset_id, self.mapper, dialect_of(self.connection))
         found = (
             select(*keys)
@@ -211,6 +211,17 @@ class _Question:
             .where(asset.c.asset_type == type_of(self.mapper), *self._applied(tags))
         )
         return key_of(self.mapper).in_(found)
+
+    def _is_among_numbers(self, tags: Sequence[Tag]) -> ColumnElement[bool]:
+        assigned, key = self.models.assignment.__table__, key_of(self.mapper)
+        numbers = select(assigned.c.asset_number).where(
+            assigned.c.asset_type == type_of(self.mapper), *self._applied(tags)
+        )
+        if dialect_of(self.connection) != "postgresql":
+            return key.in_(numbers)
+        # An array is read by the index, however few rows the statistics promise.
+        array = func.array(numbers.scalar_subquery(), type_=ARRAY(BigInteger))
+        return key == any_(array)
 
     def _applied(self, tags: Sequence[Tag]) -> list[ColumnElement[bool]]:
         table, criteria = self.models.assignment.__table__, self.criteria
