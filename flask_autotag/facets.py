@@ -149,8 +149,7 @@ def _assets_of(
     """Select the assets' rows of the objects that a host selects."""
     mapper, asset = _selected(within), models.asset.__table__
     chosen = within.with_only_columns(
-        text_of(mapper, dialect_of(connection)).label("asset"),
-        maintain_column_froms=True,
+        text_of(mapper).label("asset"), maintain_column_froms=True
     ).subquery()
     of_chosen = (
         asset.c.asset_type == type_of(mapper),

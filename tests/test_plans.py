@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, insert, select, text
+from sqlalchemy.orm import joinedload, selectinload, subqueryload
 
-from flask_autotag import AssetRef, tagged
+from flask_autotag import AssetRef, TaggedMixin, tagged
 
 from .hosts import Host, make_host
 from .services import temporary_database
@@ -141,4 +142,42 @@ def test_other_questions(filled: Host, question: str) -> None:
 def test_facets_read_the_selected_objects_only(filled: Host) -> None:
     some = select(filled.Photo).where(filled.Photo.id < 10)
     for plan in plans(filled, lambda: filled.autotag.tag_counts(within=some)):
+        assert not whole_tables(plan), plan
+
+
+@pytest.fixture
+def photo_tags(filled: Host) -> type[Any]:
+    """A model of the same photos, with their tags."""
+
+    class Photo(TaggedMixin, filled.db.Model):  # type: ignore[name-defined]
+        __table__ = filled.Photo.__table__
+
+    return Photo
+
+
+@pytest.mark.parametrize("load", [None, selectinload, subqueryload, joinedload])
+def test_the_tags_of_objects(filled: Host, photo_tags: type[Any], load: Any) -> None:
+    if load is joinedload and filled.db.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite makes a table of all rows of a join inside an outer join")
+    some = select(photo_tags).where(photo_tags.id < 10)
+    if load is not None:
+        some = some.options(load(photo_tags.tags))
+
+    def ask() -> list[str]:
+        found = filled.db.session.scalars(some).unique()
+        return [tag.name for photo in found for tag in photo.tags]
+
+    assert sorted(ask()) == ["common"] * 9 + ["rare"]
+    filled.db.session.expunge_all()
+    for plan in plans(filled, ask):
+        assert not whole_tables(plan), plan
+
+
+def test_a_condition_on_the_tags_of_objects(
+    filled: Host, photo_tags: type[Any]
+) -> None:
+    of_some = select(photo_tags.id).where(
+        photo_tags.id < 10, photo_tags.tags.any(name="rare")
+    )
+    for plan in plans(filled, lambda: filled.db.session.scalars(of_some).all()):
         assert not whole_tables(plan), plan
