@@ -11,6 +11,7 @@ from sqlalchemy import Connection, event, insert, select, text
 from sqlalchemy.orm import joinedload, selectinload, subqueryload
 
 from flask_autotag import AssetRef, TaggedMixin, tagged
+from flask_autotag.catalogue import Filter, Order, list_words
 
 from .hosts import Host, make_host
 from .services import temporary_database
@@ -50,8 +51,11 @@ def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
         yield host
 
 
-def plans(host: Host, ask: Callable[[], object]) -> list[str]:
-    """Give the plan of each statement that a question makes."""
+def plans(host: Host, ask: Callable[[], object], *, words: bool = False) -> list[str]:
+    """Give the plan of each statement that a question makes.
+
+    :param words: of those too that read what was decided about words.
+    """
     asked: list[tuple[str, Any]] = []
 
     def note(_connection: Connection, _cursor: Any, statement: str, *rest: Any) -> None:
@@ -76,7 +80,7 @@ def plans(host: Host, ask: Callable[[], object]) -> list[str]:
                 for row in connection.exec_driver_sql(prefix + statement, parameters)
             )
             for statement, parameters in asked
-            if "autotag_word" not in statement
+            if words or "autotag_word" not in statement
         ]
 
 
@@ -143,6 +147,22 @@ def test_facets_read_the_selected_objects_only(filled: Host) -> None:
     some = select(filled.Photo).where(filled.Photo.id < 10)
     for plan in plans(filled, lambda: filled.autotag.tag_counts(within=some)):
         assert not whole_tables(plan), plan
+
+
+@pytest.mark.parametrize("order", Order)
+@pytest.mark.parametrize("shown", Filter)
+def test_a_page_of_words_counts_no_images(
+    filled: Host, order: Order, shown: Filter
+) -> None:
+    def ask() -> object:
+        return list_words(
+            filled.db.session, filled.models, "default", shown=shown, order=order
+        )
+
+    *found, uses = plans(filled, ask, words=True)
+    for plan in found:
+        assert "autotag_assignment" not in plan, plan
+    assert not whole_tables(uses), uses
 
 
 @pytest.fixture
