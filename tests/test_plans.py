@@ -12,6 +12,7 @@ from sqlalchemy.orm import joinedload, selectinload, subqueryload
 
 from flask_autotag import AssetRef, TaggedMixin, tagged
 from flask_autotag.catalogue import Filter, Order, list_words
+from flask_autotag.completion import words_to_add
 
 from .hosts import Host, make_host
 from .services import temporary_database
@@ -128,15 +129,24 @@ def test_a_page_by_a_rare_tag_does_not_walk_over_objects(filled: Host) -> None:
         assert not whole_tables(plan), plan
 
 
-@pytest.mark.parametrize("question", ["tags", "page", "counts", "complete", "related"])
+@pytest.mark.parametrize(
+    "question", ["tags", "page", "counts", "complete", "add", "add any", "related"]
+)
 def test_other_questions(filled: Host, question: str) -> None:
     autotag = filled.autotag
     refs = [AssetRef("photo", str(number)) for number in range(1, 51)]
+
+    def offer(start: str) -> object:
+        connection = filled.db.session.connection()
+        return words_to_add(connection, filled.models, "default", start, 10)
+
     asked: dict[str, Callable[[], object]] = {
         "tags": lambda: autotag.tags_for(refs[0], "default"),
         "page": lambda: autotag.preload(refs, "default"),
         "counts": lambda: autotag.tag_counts("default", 10),
         "complete": lambda: autotag.complete("co", "default"),
+        "add": lambda: offer("co"),
+        "add any": lambda: offer(""),
         "related": lambda: autotag.related_tags(["rare"], "default"),
     }
     for plan in plans(filled, asked[question]):
