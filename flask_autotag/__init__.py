@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         create_models,
     )
     from .query import AppliedTag
+    from .relationship import AssetTag, TaggedMixin
     from .signals import image_tagged, image_uploaded, tagging_failed
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "AssetError",
     "AssetMixin",
     "AssetRef",
+    "AssetTag",
     "AssignmentMixin",
     "AutoTag",
     "AutoTagError",
@@ -104,6 +106,7 @@ __all__ = [
     "StaleSettings",
     "TagCount",
     "TagMixin",
+    "TaggedMixin",
     "TaggingError",
     "TaggingOff",
     "TransactionError",
@@ -127,6 +130,7 @@ _MODULES = (
     "assets",
     "models",
     "query",
+    "relationship",
     "facets",
     "explain",
     "extension",

@@ -9,7 +9,16 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, exists, func, select, union
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Subquery,
+    and_,
+    exists,
+    func,
+    select,
+    union,
+)
 from sqlalchemy.orm import Session
 
 from .assets import SYSTEM, AssetRef
@@ -92,7 +101,8 @@ def list_words(
 ) -> Listing:
     """List the tags of an instance, and the words on which something was decided.
 
-    Sorted by name, only the images of the words that are listed are counted.
+    Images are not counted: counters say how many have a tag. Only suggestions and
+    rejections of the words that are listed are.
 
     :param instance: or :data:`.SYSTEM`, which has words and no tags.
     :param search: a part of the key; ``""`` for any.
@@ -133,15 +143,21 @@ def count_uses(
     session: Session, models: Models, instance: str, keys: Collection[str]
 ) -> dict[str, Uses]:
     """Count the images of tags, by key. What people decided is not told apart."""
-    tag, assigned = models.tag, models.assignment
-    rows = session.execute(
+    tag, assigned, counter = models.tag, models.assignment, models.counter
+    these = (tag.instance == instance, tag.key.in_(keys))
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for key, images in session.execute(
+        select(tag.key, counter.assets)
+        .join_from(tag, counter, counter.tag_id == tag.id)
+        .where(*these)
+    ):
+        found[key][APPLIED] = images
+    for key, state, images in session.execute(
         select(tag.key, assigned.state, func.count())
         .join_from(tag, assigned, assigned.tag_id == tag.id)
-        .where(tag.instance == instance, tag.key.in_(keys))
+        .where(*these, assigned.state.in_([SUGGESTED, REJECTED]))
         .group_by(tag.key, assigned.state)
-    )
-    found: dict[str, dict[str, int]] = defaultdict(dict)
-    for key, state, images in rows:
+    ):
         found[key][state] = images
     return {key: Uses(**states) for key, states in found.items()}
 
@@ -213,29 +229,25 @@ def _keys(models: Models, instance: str, *, decided: bool) -> Subquery:
 
 
 def _is_used(models: Models, instance: str, key: ColumnElement[str]) -> Any:
-    tag, assigned = models.tag, models.assignment
-    return exists().where(
+    tag, counter = models.tag, models.counter
+    used = exists().where(
         tag.instance == instance,
         tag.key == key,
-        assigned.tag_id == tag.id,
-        assigned.state == APPLIED,
+        counter.tag_id == tag.id,
+        counter.assets > 0,
     )
+    # Sorted by use, the statement around it has both tables too.
+    return used.correlate_except(tag, counter)
 
 
 def _by_use(
     models: Models, instance: str, words: Subquery, found: Select[Any]
 ) -> Select[Any]:
-    tag, assigned = models.tag, models.assignment
-    count = func.count().label("images")
-    used = (
-        select(tag.key, count)
-        .join_from(tag, assigned, assigned.tag_id == tag.id)
-        .where(tag.instance == instance, assigned.state == APPLIED)
-        .group_by(tag.key)
-        .subquery()
-    )
-    return found.outerjoin(used, used.c.key == words.c.key).order_by(
-        func.coalesce(used.c.images, 0).desc()
+    tag, counter = models.tag, models.counter
+    return (
+        found.outerjoin(tag, and_(tag.instance == instance, tag.key == words.c.key))
+        .outerjoin(counter, counter.tag_id == tag.id)
+        .order_by(func.coalesce(counter.assets, 0).desc())
     )
 
 

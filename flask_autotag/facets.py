@@ -13,19 +13,14 @@ from .assets import mapper_of, type_of
 from .database import dialect_of
 from .errors import AssetError
 from .host_keys import text_of
-from .lookup import Tag, find_tags, read_vocabularies
+from .lookup import Tag, find_tags
 from .models import Models
 from .tagged import Criteria
 from .verdicts import APPLIED
-from .vocabulary import tag_name
 
 #: Assets, the latest ones, of which the other tags are counted: as many show what
 #: goes together.
 RELATED_ASSETS = 1000
-#: Sorts after every character.
-_LAST = "\U0010ffff"
-#: Aliases that begin with a text and are followed.
-_ALIASES = 50
 
 
 @dataclass(frozen=True)
@@ -40,7 +35,7 @@ def tag_counts(
     connection: Connection, models: Models, instance: str | None, limit: int | None
 ) -> list[TagCount]:
     """Read how many assets each applied tag has, the most used tags first."""
-    return _read(connection, _counters(models, instance).limit(limit))
+    return read_counts(connection, most_used(models, instance).limit(limit))
 
 
 def facets(
@@ -64,7 +59,7 @@ def facets(
         .group_by(assigned.c.tag_id)
         .subquery()
     )
-    return _read(connection, _summed(tag, counted, counted.c.tag_id).limit(limit))
+    return read_counts(connection, _summed(tag, counted, counted.c.tag_id).limit(limit))
 
 
 def related_tags(
@@ -92,31 +87,16 @@ def related_tags(
         .group_by(assigned.c.tag_id)
         .subquery()
     )
-    return _read(connection, _summed(tag, counted, counted.c.tag_id).limit(limit))
+    return read_counts(connection, _summed(tag, counted, counted.c.tag_id).limit(limit))
 
 
-def complete(
-    connection: Connection, models: Models, text: str, instance: str | None, limit: int
-) -> list[TagCount]:
-    """Find the tags that begin with a text, or have an alias that does."""
-    try:
-        start = tag_name(text).key
-    except ValueError:
-        return []
-    tag = models.tag.__table__
-    begins: ColumnElement[bool] = _begins(tag.c.key, start)
-    aliases = _aliases(connection, models, start, instance)
-    if aliases:
-        begins = begins | tag.c.key.in_(aliases)
-    return _read(connection, _counters(models, instance).where(begins).limit(limit))
-
-
-def _counters(models: Models, instance: str | None) -> Select[Any]:
+def most_used(models: Models, instance: str | None) -> Select[Any]:
+    """Select the names of tags and how many assets have them, by their counters."""
     tag, counter = models.tag.__table__, models.counter.__table__
     if instance is None:
         return _summed(tag, counter, counter.c.tag_id).where(counter.c.assets > 0)
     return (
-        select(tag.c.name, counter.c.assets)
+        select(tag.c.name, tag.c.key, counter.c.assets)
         .join_from(counter, tag, tag.c.id == counter.c.tag_id)
         .where(
             counter.c.instance == instance,
@@ -138,7 +118,8 @@ def _summed(tag: Any, counted: Any, tag_id: ColumnElement[int]) -> Select[Any]:
     )
 
 
-def _read(connection: Connection, statement: Select[Any]) -> list[TagCount]:
+def read_counts(connection: Connection, statement: Select[Any]) -> list[TagCount]:
+    """Read what selects names of tags and numbers of assets."""
     rows: Sequence[Row[Any]] = connection.execute(statement).all()
     return [TagCount(row.name, int(row.assets)) for row in rows]
 
@@ -149,8 +130,7 @@ def _assets_of(
     """Select the assets' rows of the objects that a host selects."""
     mapper, asset = _selected(within), models.asset.__table__
     chosen = within.with_only_columns(
-        text_of(mapper, dialect_of(connection)).label("asset"),
-        maintain_column_froms=True,
+        text_of(mapper).label("asset"), maintain_column_froms=True
     ).subquery()
     of_chosen = (
         asset.c.asset_type == type_of(mapper),
@@ -195,29 +175,6 @@ def _is_one_of(table: Any, tags: Sequence[Tag]) -> ColumnElement[bool]:
     # An index gives the assets of a single tag in their order.
     of_tags = table.c.tag_id == ids[0] if len(ids) == 1 else table.c.tag_id.in_(ids)
     return and_(of_tags, table.c.state == APPLIED)
-
-
-def _begins(column: ColumnElement[str], start: str) -> ColumnElement[bool]:
-    # Not LIKE, for which SQLite asks no index.
-    return (column >= start) & (column < start + _LAST)
-
-
-def _aliases(
-    connection: Connection, models: Models, start: str, instance: str | None
-) -> set[str]:
-    """Find the keys of the tags that words with that beginning have become."""
-    word = models.word.__table__
-    words = connection.execute(
-        select(word.c.key, word.c.name)
-        .where(word.c.becomes.is_not(None), _begins(word.c.key, start))
-        .limit(_ALIASES)
-    ).all()
-    if not words:
-        return set()
-    vocabularies = read_vocabularies(connection, models, instance)
-    return {
-        key for row in words for key in vocabularies.all_keys_of(tag_name(row.name))
-    }
 
 
 def _in_instance(table: Any, instance: str | None) -> list[ColumnElement[bool]]:

@@ -19,27 +19,31 @@ from sqlalchemy import (
     tuple_,
     type_coerce,
 )
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapper
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 #: Where the hyphens of a UUID are, as lengths of the parts between them.
 _UUID_PARTS = (8, 4, 4, 4, 12)
 
 
-def text_of(mapper: Mapper[Any], dialect: str) -> ColumnElement[str]:
-    """Write an object's key as :func:`.assets.encode_key` does, but in SQL.
+class _KeyText(FunctionElement[str]):
+    """A key as text; how that is written is known when the database is."""
 
-    :param dialect: SQLAlchemy's name of the database.
-    """
-    columns = mapper.base_mapper.primary_key
-    texts = [_as_text(column, dialect) for column in columns]
-    if len(columns) == 1:
-        return texts[0]
-    quoted = [
-        _quote(text, column, dialect)
-        for text, column in zip(texts, columns, strict=True)
-    ]
-    inside = reduce(lambda left, right: left + literal(", ") + right, quoted)
-    return literal("[") + inside + literal("]")
+    inherit_cache = True
+    type = String()
+
+
+@compiles(_KeyText)
+def _compile(element: _KeyText, compiler: SQLCompiler, **options: Any) -> str:
+    written = _written(list(element.clauses), compiler.dialect.name)
+    return compiler.process(written.self_group(), **options)
+
+
+def text_of(mapper: Mapper[Any]) -> ColumnElement[str]:
+    """Write an object's key as :func:`.assets.encode_key` does, but in SQL."""
+    return _KeyText(*mapper.base_mapper.primary_key)
 
 
 def key_of(mapper: Mapper[Any]) -> ColumnElement[Any]:
@@ -65,6 +69,18 @@ def keys_in(
         _as_key(_part(text, place, dialect), column, dialect)
         for place, column in enumerate(columns)
     ]
+
+
+def _written(columns: Sequence[ColumnElement[Any]], dialect: str) -> ColumnElement[str]:
+    texts = [_as_text(column, dialect) for column in columns]
+    if len(columns) == 1:
+        return texts[0]
+    quoted = [
+        _quote(text, column, dialect)
+        for text, column in zip(texts, columns, strict=True)
+    ]
+    inside = reduce(lambda left, right: left + literal(", ") + right, quoted)
+    return literal("[") + inside + literal("]")
 
 
 def _as_text(column: ColumnElement[Any], dialect: str) -> ColumnElement[str]:

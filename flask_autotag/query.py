@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import Row, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from .assets import AssetRef, ref_of
@@ -111,8 +111,22 @@ def preload(
     return Preloaded(found)
 
 
+def as_shown(assigned: Any, key: ColumnElement[str]) -> list[ColumnElement[Any]]:
+    """Sort tags as people see them: their own first, then the surest.
+
+    :param assigned: has the columns of an assignment.
+    :param key: that of the tag.
+    """
+    return [
+        assigned.source == PROVIDER,
+        assigned.confidence.is_not(None),
+        assigned.confidence.desc(),
+        key,
+    ]
+
+
 def _tags(models: Models, state: str, instance: str | None) -> Select[Any]:
-    """Select tags in the order in which they are shown."""
+    """Select the tags of assets."""
     host, tag, assigned = models.asset, models.tag, models.assignment
     columns: tuple[Any, ...] = (
         tag.name,
@@ -131,12 +145,7 @@ def _tags(models: Models, state: str, instance: str | None) -> Select[Any]:
         .join_from(host, assigned, assigned.asset_id == host.id)
         .join(tag, tag.id == assigned.tag_id)
         .where(assigned.state == state)
-        .order_by(
-            assigned.source == PROVIDER,
-            assigned.confidence.is_not(None),
-            assigned.confidence.desc(),
-            tag.key,
-        )
+        .order_by(*as_shown(assigned, models.tag.__table__.c.key))
     )
     return statement if instance is None else statement.where(host.instance == instance)
 

@@ -11,7 +11,7 @@ from flask import current_app
 from sqlalchemy import ColumnElement, Connection, Select, inspect, select
 from sqlalchemy.orm import Session
 
-from . import facets, query, tagged
+from . import completion, facets, query, tagged
 from .assets import saved_ref
 from .facets import TagCount
 from .models import Models
@@ -227,7 +227,7 @@ class Questions(ABC):
         with self._asking(session) as (asked, state):
             models = state.database.models
             connection = connection_of(asked, models)
-            return facets.complete(connection, models, text, instance, limit)
+            return completion.complete(connection, models, text, instance, limit)
 
     def _tags_for(
         self, asset: object, instance: str | None, session: Session | None, which: str

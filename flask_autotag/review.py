@@ -264,31 +264,6 @@ def put_back(
         return rows_changed(session, statement)
 
 
-def words_like(
-    session: Session, models: Models, instance: str, start: str, limit: int
-) -> list[TagName]:
-    """List tags of an instance whose keys begin with a text, in their order.
-
-    They are given as the vocabulary calls them, and without blocked ones.
-
-    :param start: in normal form, as keys are; ``""`` for any.
-    """
-    tag = models.tag
-    statement = (
-        select(tag.key, tag.name)
-        .where(
-            tag.instance == instance,
-            *([tag.key.startswith(start, autoescape=True)] if start else ()),
-        )
-        .order_by(tag.key)
-        .limit(limit)
-    )
-    found = [TagName(row.key, row.name) for row in session.execute(statement)]
-    vocabulary = read_vocabulary(session, models, instance)
-    called = dict.fromkeys(map(vocabulary.called, found))
-    return [name for name in called if not vocabulary.is_blocked(name.key)]
-
-
 def _lock_assets(
     session: Session, models: Models, instance: str, rows: Collection[int]
 ) -> dict[int, AssetRef]:

@@ -192,7 +192,7 @@ class _Question:
             .join_from(asset, assigned, assigned.c.asset_id == asset.c.id)
             .where(
                 asset.c.asset_type == type_of(self.mapper),
-                asset.c.asset_id == text_of(self.mapper, dialect_of(self.connection)),
+                asset.c.asset_id == text_of(self.mapper),
                 # With it the row is found by a unique key.
                 asset.c.instance.in_(sorted({tag.instance for tag in tags})),
                 *self._applied(tags),

@@ -10,7 +10,9 @@ The rules, in the order in which they are asked:
    is to be applied. If it reaches the suggestion threshold, it is to be suggested.
 6. Of the labels of one tag the surest counts.
 7. No narrower broader tag applies: beside "dog", "animal" says nothing.
-8. The surest fill what the maximum leaves beside the tags that people added.
+8. The surest fill what the maximum leaves beside the tags that people added. A broader
+   tag does so after the surest class of its provider: "espresso" says more than
+   "drink", which is surer because it sums up.
 """
 
 from __future__ import annotations
@@ -252,9 +254,32 @@ def _within(
     by_people = sum(state == APPLIED for state in decided.values())
     applied = [each for each in verdicts if each.outcome is Outcome.APPLIED]
     room = max(0, most - by_people)
-    over = {id(each) for each in sorted(applied, key=by_rank)[room:]}
+    over = {id(each) for each in _most_telling(applied)[room:]}
     for verdict in verdicts:
         if id(verdict) in over:
             yield replace(verdict, outcome=Outcome.OVER)
         else:
             yield verdict
+
+
+def _most_telling(applied: Sequence[Verdict]) -> list[Verdict]:
+    """Sort the surest first, and broader tags after the surest class beside them.
+
+    That class need not lie below: to look that up takes longer than to judge an image,
+    and another one is hardly ever sure enough.
+    """
+    known = hierarchy()
+    surest: dict[str, float] = {}
+    for verdict in applied:
+        if verdict.label.id not in known:
+            so_far = surest.get(verdict.provider, 0.0)
+            surest[verdict.provider] = max(so_far, verdict.label.confidence)
+
+    def rank(verdict: Verdict) -> tuple[float, bool, tuple[float, str]]:
+        is_broader = verdict.label.id in known
+        confidence = verdict.label.confidence
+        if is_broader:
+            confidence = min(confidence, surest.get(verdict.provider, confidence))
+        return -confidence, is_broader, by_rank(verdict)
+
+    return sorted(applied, key=rank)

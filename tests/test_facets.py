@@ -1,4 +1,4 @@
-"""Counts within what a host selects, related tags, and completion."""
+"""Counts within what a host selects, and related tags."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from flask_autotag import AssetError, AssetRef, TagCount
 
 from .hosts import Host
 from .test_query import tag
-from .test_tagged import rename
 
 
 @pytest.fixture
@@ -75,25 +74,12 @@ def test_related_tags(zoo: Host) -> None:
         related("dog")
 
 
-def test_completion(zoo: Host) -> None:
-    complete = zoo.autotag.complete
-    assert complete("GR") == [TagCount("grass", 3)]
-    assert complete("su", "default") == []
-    assert complete("su", "acme") == [TagCount("sunset", 1)]
-    assert complete("", "acme") == []
-    assert complete("%") == []
-    assert complete("d", limit=1) == [TagCount("dog", 3)]
-    rename(zoo, "pup", "Dog")
-    assert complete("pu", "default") == [TagCount("dog", 2)]
-
-
-def test_a_tag_that_no_image_has_any_more_is_not_offered(zoo: Host) -> None:
+def test_a_tag_that_no_image_has_any_more_is_not_counted(zoo: Host) -> None:
     for number in range(1, 5):
         zoo.autotag.forget(AssetRef("photo", str(number)))
     zoo.db.session.rollback()
     assert zoo.autotag.tag_counts() == []
     assert zoo.autotag.tag_counts("default") == []
-    assert zoo.autotag.complete("d") == []
 
 
 def test_preloads_a_page_in_one_query(zoo: Host) -> None:

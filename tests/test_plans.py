@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, insert, select, text
+from sqlalchemy.orm import joinedload, selectinload, subqueryload
 
-from flask_autotag import AssetRef, tagged
+from flask_autotag import AssetRef, TaggedMixin, tagged
+from flask_autotag.catalogue import Filter, Order, list_words
+from flask_autotag.completion import words_to_add
 
 from .hosts import Host, make_host
 from .services import temporary_database
@@ -49,8 +52,11 @@ def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
         yield host
 
 
-def plans(host: Host, ask: Callable[[], object]) -> list[str]:
-    """Give the plan of each statement that a question makes."""
+def plans(host: Host, ask: Callable[[], object], *, words: bool = False) -> list[str]:
+    """Give the plan of each statement that a question makes.
+
+    :param words: of those too that read what was decided about words.
+    """
     asked: list[tuple[str, Any]] = []
 
     def note(_connection: Connection, _cursor: Any, statement: str, *rest: Any) -> None:
@@ -75,7 +81,7 @@ def plans(host: Host, ask: Callable[[], object]) -> list[str]:
                 for row in connection.exec_driver_sql(prefix + statement, parameters)
             )
             for statement, parameters in asked
-            if "autotag_word" not in statement
+            if words or "autotag_word" not in statement
         ]
 
 
@@ -123,15 +129,24 @@ def test_a_page_by_a_rare_tag_does_not_walk_over_objects(filled: Host) -> None:
         assert not whole_tables(plan), plan
 
 
-@pytest.mark.parametrize("question", ["tags", "page", "counts", "complete", "related"])
+@pytest.mark.parametrize(
+    "question", ["tags", "page", "counts", "complete", "add", "add any", "related"]
+)
 def test_other_questions(filled: Host, question: str) -> None:
     autotag = filled.autotag
     refs = [AssetRef("photo", str(number)) for number in range(1, 51)]
+
+    def offer(start: str) -> object:
+        connection = filled.db.session.connection()
+        return words_to_add(connection, filled.models, "default", start, 10)
+
     asked: dict[str, Callable[[], object]] = {
         "tags": lambda: autotag.tags_for(refs[0], "default"),
         "page": lambda: autotag.preload(refs, "default"),
         "counts": lambda: autotag.tag_counts("default", 10),
         "complete": lambda: autotag.complete("co", "default"),
+        "add": lambda: offer("co"),
+        "add any": lambda: offer(""),
         "related": lambda: autotag.related_tags(["rare"], "default"),
     }
     for plan in plans(filled, asked[question]):
@@ -141,4 +156,58 @@ def test_other_questions(filled: Host, question: str) -> None:
 def test_facets_read_the_selected_objects_only(filled: Host) -> None:
     some = select(filled.Photo).where(filled.Photo.id < 10)
     for plan in plans(filled, lambda: filled.autotag.tag_counts(within=some)):
+        assert not whole_tables(plan), plan
+
+
+@pytest.mark.parametrize("order", Order)
+@pytest.mark.parametrize("shown", Filter)
+def test_a_page_of_words_counts_no_images(
+    filled: Host, order: Order, shown: Filter
+) -> None:
+    def ask() -> object:
+        return list_words(
+            filled.db.session, filled.models, "default", shown=shown, order=order
+        )
+
+    *found, uses = plans(filled, ask, words=True)
+    for plan in found:
+        assert "autotag_assignment" not in plan, plan
+    assert not whole_tables(uses), uses
+
+
+@pytest.fixture
+def photo_tags(filled: Host) -> type[Any]:
+    """A model of the same photos, with their tags."""
+
+    class Photo(TaggedMixin, filled.db.Model):  # type: ignore[name-defined]
+        __table__ = filled.Photo.__table__
+
+    return Photo
+
+
+@pytest.mark.parametrize("load", [None, selectinload, subqueryload, joinedload])
+def test_the_tags_of_objects(filled: Host, photo_tags: type[Any], load: Any) -> None:
+    if load is joinedload and filled.db.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite makes a table of all rows of a join inside an outer join")
+    some = select(photo_tags).where(photo_tags.id < 10)
+    if load is not None:
+        some = some.options(load(photo_tags.tags))
+
+    def ask() -> list[str]:
+        found = filled.db.session.scalars(some).unique()
+        return [tag.name for photo in found for tag in photo.tags]
+
+    assert sorted(ask()) == ["common"] * 9 + ["rare"]
+    filled.db.session.expunge_all()
+    for plan in plans(filled, ask):
+        assert not whole_tables(plan), plan
+
+
+def test_a_condition_on_the_tags_of_objects(
+    filled: Host, photo_tags: type[Any]
+) -> None:
+    of_some = select(photo_tags.id).where(
+        photo_tags.id < 10, photo_tags.tags.any(name="rare")
+    )
+    for plan in plans(filled, lambda: filled.db.session.scalars(of_some).all()):
         assert not whole_tables(plan), plan

@@ -158,17 +158,6 @@ def test_a_word_that_has_another_name_by_now(desk: Desk) -> None:
     assert desk.suggested() == ["3"]
 
 
-def test_words_that_begin_with_a_text(desk: Desk) -> None:
-    def words(start: str, limit: int = 9) -> list[str]:
-        found = desk.run(review.words_like, "default", start, limit)
-        return [one.name for one in found]
-
-    assert words("") == ["cat", "Dog", "grass"]
-    assert words("", 1) == ["cat"]
-    assert words("do") == ["Dog"]
-    assert words("%") == words("d_g") == []
-
-
 def test_the_index_finds_the_images_of_a_tag(sqlite_url: str) -> None:
     with make_host(sqlite_url) as host, host.app.app_context():
         seen: list[str] = []

@@ -53,9 +53,11 @@ def said(provider: str = "tensorflow", **confidences: float) -> Prediction:
 
 
 def concepts(**confidences: float) -> Prediction:
-    """Say broader concepts by their names, and "beagle", a class."""
+    """Say broader concepts by their names, and classes, such as "beagle"."""
     ids = {"beagle": BEAGLE, **{name: concept for concept, name in NAMES.items()}}
-    labels = [Label(ids[name], name, value) for name, value in confidences.items()]
+    labels = [
+        Label(ids.get(name, name), name, value) for name, value in confidences.items()
+    ]
     return Prediction("tensorflow", "tensorflow 1", tuple(labels))
 
 
@@ -240,6 +242,24 @@ class TestBroaderTags:
         assert found == {"animal": Outcome.APPLIED, "dog": Outcome.BLOCKED}
         found = outcomes(concepts(animal=0.9, dog=0.9), decided={"dog": REJECTED})
         assert found == {"animal": Outcome.APPLIED, "dog": Outcome.REJECTED}
+
+    def test_under_a_maximum_the_class_goes_first(self) -> None:
+        settings = make_settings(max_tags=1)
+        found = outcomes(concepts(dog=0.9, beagle=0.7), settings=settings)
+        assert found == {"dog": Outcome.OVER, "beagle": Outcome.APPLIED}
+        # Nor does it have to be surer than all classes.
+        settings = make_settings(max_tags=2)
+        found = outcomes(concepts(dog=0.9, beagle=0.7, wolf=0.6), settings=settings)
+        assert found == {
+            "dog": Outcome.APPLIED,
+            "beagle": Outcome.APPLIED,
+            "wolf": Outcome.OVER,
+        }
+
+    def test_under_a_maximum_a_broader_tag_stands_for_unsure_classes(self) -> None:
+        settings = make_settings(max_tags=1)
+        found = outcomes(concepts(dog=0.9, beagle=0.4), settings=settings)
+        assert found == {"dog": Outcome.APPLIED, "beagle": Outcome.BELOW}
 
     def test_they_can_be_turned_off(self) -> None:
         settings = make_settings(broader_tags=False)

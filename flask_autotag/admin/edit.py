@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from .. import decisions, review
 from ..assets import AssetRef
 from ..checks import CheckError
+from ..completion import words_to_add
 from ..vocabulary import NAME_LENGTH, TagName, tag_name
 from .access import current_state
 from .decision import CHOICES, Choice
@@ -55,11 +56,11 @@ def complete(scope: Scope) -> ResponseReturnValue:
         return {"words": []}
     state = current_state()
 
-    def work(session: Session) -> list[TagName]:
-        models = state.database.models
-        return review.words_like(session, models, scope.instance, start, _OFFERED)
+    def work(session: Session) -> list[str]:
+        models, connection = state.database.models, session.connection()
+        return words_to_add(connection, models, scope.instance, start, _OFFERED)
 
-    return {"words": [word.name for word in state.database.transact(work)]}
+    return {"words": state.database.transact(work)}
 
 
 def _read_name(text: str) -> TagName:

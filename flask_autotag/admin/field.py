@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from .. import query
 from ..assets import AssetRef, saved_ref
+from ..completion import words_to_add
 from ..models import Models
 from ..query import AppliedTag
-from ..review import words_like
+from ..questions import connection_of
 from ..state import State
 from ..verdicts import APPLIED, SUGGESTED
 from .access import REVIEW, current_state, may
@@ -84,8 +85,8 @@ class ImageTags:
         """Words to choose from."""
 
         def work(session: Session, models: Models) -> list[str]:
-            found = words_like(session, models, self.instance, "", _WORDS)
-            return [word.name for word in found]
+            connection = connection_of(session, models)
+            return words_to_add(connection, models, self.instance, "", _WORDS)
 
         return self._read(work)
 

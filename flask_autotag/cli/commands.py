@@ -18,7 +18,7 @@ from ..jobs.supervise import default_processes, supervise
 from ..jobs.upkeep import purge, retry
 from ..jobs.worker import Worker
 from .bulk import commit, tag_untagged, untag
-from .common import current, telling_of_tables
+from .common import check_text, current, telling_of_tables
 from .explaining import explain, try_files
 from .models import models_cli
 from .retag import retag
@@ -128,7 +128,7 @@ def _age(seconds: float | None) -> str:
     help="Only these; both by default.",
 )
 @click.option("--code", help="Only those that failed for this reason; see status.")
-@click.option("--instance", help="Only those of this tenant.")
+@click.option("--instance", callback=check_text, help="Only those of this tenant.")
 def retry_jobs(states: tuple[str, ...], code: str | None, instance: str | None) -> None:
     """Queue failed jobs again."""
     with telling_of_tables():

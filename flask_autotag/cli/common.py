@@ -19,17 +19,33 @@ from ..state import State
 #: Stands for whoever has the shell, in histories and decisions.
 WHO = "command line"
 
+
+def check_text(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse bytes of the shell that are no UTF-8: no database can look for them."""
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter(f"{value!r:.80} is not valid UTF-8.") from None
+    return value
+
+
 layer_option = click.option(
     "--instance",
+    callback=check_text,
     default=SYSTEM,
     help="Those of this tenant; else the system's.",
 )
 instance_option = click.option(
-    "--instance", help="Only images of this tenant; of all by default."
+    "--instance",
+    callback=check_text,
+    help="Only images of this tenant; of all by default.",
 )
 type_option = click.option(
     "--type",
     "asset_type",
+    callback=check_text,
     help="Only images of this type, such as a model's table; of all by default.",
 )
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")

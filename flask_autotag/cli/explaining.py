@@ -25,7 +25,7 @@ from ..explain import explain as explain_asset
 from ..settings.resolution import Settings
 from ..sources import read
 from ..state import State
-from .common import check_instance, current, working, yes_option
+from .common import check_instance, check_text, current, working, yes_option
 from .consent import ask_about_costs
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -33,9 +33,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="For programs
 
 @click.command("explain")
 @with_appcontext
-@click.argument("asset_type", metavar="TYPE")
-@click.argument("asset_id", metavar="ID")
-@click.option("--instance", help="In this tenant; needed where several know the image.")
+@click.argument("asset_type", metavar="TYPE", callback=check_text)
+@click.argument("asset_id", metavar="ID", callback=check_text)
+@click.option(
+    "--instance",
+    callback=check_text,
+    help="In this tenant; needed where several know the image.",
+)
 @json_option
 def explain(
     asset_type: str, asset_id: str, instance: str | None, as_json: bool
@@ -63,6 +67,7 @@ def explain(
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE…")
 @click.option(
     "--instance",
+    callback=check_text,
     default=DEFAULT_INSTANCE,
     show_default=True,
     help="With the settings of this tenant.",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .. import facets, review
+from .. import facets
 from ..admin.access import VIEW_TAGS
 from ..assets import TYPE_LENGTH
+from ..completion import words_to_add
 from ..questions import connection_of
 from . import queries
 from .fields import LARGEST_KEY, number, tag, tags, text
@@ -53,8 +54,9 @@ def _complete(call: Call) -> Mapping[str, Any]:
     models, values = call.state.database.models, call.values
     start, limit = values["q"].key, values["limit"]
     with call.state.database.reading() as session:
-        names = review.words_like(session, models, call.instance, start, limit)
-    return {"completions": [each.name for each in names]}
+        connection = connection_of(session, models)
+        words = words_to_add(connection, models, call.instance, start, limit)
+    return {"completions": words}
 
 
 ASSETS = Resource(
@@ -101,7 +103,8 @@ COMPLETIONS = Resource(
     {
         "GET": Operation(
             name="completeTag",
-            summary="The names of tags that begin with what was typed.",
+            summary="Names that a tag to be added may have and that begin, or whose"
+            " aliases do, with what was typed, the most used first.",
             action=VIEW_TAGS,
             answer=_complete,
             schema="Completions",
