@@ -7,7 +7,15 @@ import pytest
 
 import flask_autotag
 
-HEAVY = ["PIL", "ai_edge_litert", "cryptography", "numpy", "requests", "tensorflow"]
+HEAVY = [
+    "PIL",
+    "ai_edge_litert",
+    "alembic",
+    "cryptography",
+    "numpy",
+    "requests",
+    "tensorflow",
+]
 
 
 def test_the_public_names_are_these_and_no_others() -> None:
@@ -45,6 +53,7 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "ProviderRefused",
         "ProviderRejected",
         "ProviderStateMixin",
+        "RevisionMixin",
         "SettingChangeMixin",
         "SettingMixin",
         "SettingsError",
@@ -56,6 +65,7 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "TransactionError",
         "TryLater",
         "UnreadableImage",
+        "UpgradeError",
         "Upload",
         "UploadMixin",
         "UsageMixin",

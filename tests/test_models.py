@@ -37,6 +37,7 @@ TABLES = {
     "autotag_job",
     "autotag_prediction",
     "autotag_provider_state",
+    "autotag_revision",
     "autotag_setting",
     "autotag_setting_change",
     "autotag_tag",
