@@ -160,7 +160,14 @@ def test_beside_flask_migrate(host: Host) -> None:
             " have this command look after them from now on, tell with '--from' which"
             " revision they are of; see 'Upgrading' in the documentation.\n",
         )
+    # The host's migration has brought the column, and nothing into it.
+    with host.app.app_context():
+        host.autotag.add_tag(AssetRef("photo", "1"), "dog", instance="shop")
+    execute(host, "ALTER TABLE autotag_assignment ADD COLUMN instance VARCHAR(64)")
     assert run(host, "upgrade-db", "--from", NEWEST)[0] == 0
+    with host.app.app_context(), host.db.engine.connect() as connection:
+        query = text("SELECT instance FROM autotag_assignment")
+        assert connection.scalars(query).all() == ["shop"]
     assert run(host, "upgrade-db") == (
         0,
         "The tables of Flask-AutoTag are at revision 9002.\n",
