@@ -55,7 +55,9 @@ Its rules:
   was killed begins the revision anew. So use the steps, which look first whether there
   is anything to do, and fill in only rows that lack the value.
 * Processes of the release before run on while it does: a new column can be ``NULL`` or
-  has a ``server_default``, and what they use goes away in a later release.
+  has a ``server_default``, and what they use goes away in a later release. Until they
+  are restarted they write rows without the new column, also after the others were
+  filled in: the code that reads it takes ``NULL`` for a value that is not known.
 * Foreign keys, unique constraints and types of a table that is there are changed by
   ``altering``, which copies the table on SQLite.
 * A column with data gets a line in ``CHANGES.rst``: hosts with migrations of their own

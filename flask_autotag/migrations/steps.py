@@ -77,9 +77,7 @@ def reference(child: str, name: str, parent: str) -> ForeignKeyConstraint:
     )
 
 
-def create_index(
-    name: str, model: str, columns: Sequence[str], *, unique: bool = False
-) -> None:
+def create_index(name: str, model: str, columns: Sequence[str]) -> None:
     """Create an index, if there is none of that name.
 
     On PostgreSQL nobody who writes to the table waits for it; the other databases
@@ -87,9 +85,9 @@ def create_index(
     """
     it = _installed(model)
     if _dialect() == "postgresql":
-        _create_index_concurrently(name, it, columns, unique)
+        _create_index_concurrently(name, it, columns)
     elif name not in _keys(it):
-        op.create_index(name, it.name, columns, schema=it.schema, unique=unique)
+        op.create_index(name, it.name, columns, schema=it.schema)
 
 
 def drop_index(name: str, model: str) -> None:
@@ -166,20 +164,28 @@ def _portions(
 
 
 def _create_index_concurrently(
-    name: str, it: InstalledTable, columns: Sequence[str], unique: bool
+    name: str, it: InstalledTable, columns: Sequence[str]
 ) -> None:
     there = name in _keys(it)
     if there and _is_valid(name, it):
         return
     options: dict[str, Any] = {"schema": it.schema, "postgresql_concurrently": True}
-    with op.get_context().autocommit_block():
-        # It waits for transactions that began before, however long they take.
-        op.execute("SET lock_timeout = 0")
+    with op.get_context().autocommit_block(), _waiting_long():
         if there:
             # Somebody was killed who built it.
             op.drop_index(name, it.name, **options)
-        op.create_index(name, it.name, columns, unique=unique, **options)
-        op.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}s'")
+        op.create_index(name, it.name, columns, **options)
+
+
+@contextmanager
+def _waiting_long() -> Iterator[None]:
+    """Wait for transactions that began before, which keep nobody else waiting."""
+    if _offline():
+        yield
+        return
+    op.execute("SET lock_timeout = 0")
+    yield
+    op.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}s'")
 
 
 def _is_valid(name: str, it: InstalledTable) -> bool:
