@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         TransactionError,
         TryLater,
         UnreadableImage,
+        UpgradeError,
         VocabularyError,
     )
     from .explain import Decision, ExplainedLabel, Explanation
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         Models,
         PredictionMixin,
         ProviderStateMixin,
+        RevisionMixin,
         SettingChangeMixin,
         SettingMixin,
         TagMixin,
@@ -100,6 +102,7 @@ __all__ = [
     "ProviderRefused",
     "ProviderRejected",
     "ProviderStateMixin",
+    "RevisionMixin",
     "SettingChangeMixin",
     "SettingMixin",
     "SettingsError",
@@ -112,6 +115,7 @@ __all__ = [
     "TransactionError",
     "TryLater",
     "UnreadableImage",
+    "UpgradeError",
     "Upload",
     "UploadMixin",
     "UsageMixin",

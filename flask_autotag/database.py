@@ -187,13 +187,16 @@ def may_pass(error: DBAPIError | PoolTimeout) -> bool:
     if hasattr(cause, "sqlite_errorcode"):
         # The upper bits refine it.
         return cause.sqlite_errorcode & 0xFF in _SQLITE_PASSING
+    # Before the state, which says less there, and which not all versions tell.
+    if cause.args and cause.args[0] in _MYSQL_PASSING:
+        return True
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     if isinstance(state, str):
         return state.startswith(_POSTGRESQL_PASSING)
     if type(cause).__module__.startswith("psycopg"):
         # Without a state the error is the driver's own: it has no connection.
         return type(cause).__name__ in ("OperationalError", "ConnectionTimeout")
-    return bool(cause.args) and cause.args[0] in _MYSQL_PASSING
+    return False
 
 
 def dialect_of(session: Session | Connection) -> str:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from sqlalchemy import inspect, select, text
+from sqlalchemy import select, text
 
 from . import gate
 from .assets import SYSTEM, AssetRef
 from .checks import SHORTEST_SECRET
 from .database import is_shared_memory
 from .doctor_counters import check_counters
+from .doctor_tables import check_tables
 from .doctor_web import check_api, check_pages
 from .errors import ModelError, TaggingError
 from .findings import ERROR, OK, WARNING, Finding
@@ -50,40 +51,6 @@ def examine(app: Flask, state: State) -> Iterator[Finding]:
             yield Finding(
                 ERROR, subject, f"It cannot be examined: {type(error).__name__}."
             )
-
-
-def _check_tables(_app: Flask, state: State) -> Iterator[Finding]:
-    inspector = inspect(state.database.engine)
-    missing, incomplete = [], []
-    for table in state.database.models.tables:
-        if not inspector.has_table(table.name, schema=table.schema):
-            missing.append(table.name)
-            continue
-        there = {
-            column["name"]
-            for column in inspector.get_columns(table.name, schema=table.schema)
-        }
-        incomplete += [
-            f"{table.name}.{column.name}"
-            for column in table.columns
-            if column.name not in there
-        ]
-    if missing:
-        yield Finding(
-            ERROR,
-            "tables",
-            f"Missing: {', '.join(missing)}.",
-            "Run 'flask autotag init-db', or make a migration.",
-        )
-    if incomplete:
-        yield Finding(
-            ERROR,
-            "tables",
-            f"Missing columns: {', '.join(incomplete)}.",
-            "Make a migration: they are of another version.",
-        )
-    if not missing and not incomplete:
-        yield Finding(OK, "tables", "All are there.")
 
 
 def _check_server(_app: Flask, state: State) -> Iterator[Finding]:
@@ -337,7 +304,7 @@ def _check_queue(_app: Flask, state: State) -> Iterator[Finding]:
 
 
 _CHECKS: dict[str, Check] = {
-    "tables": _check_tables,
+    "tables": check_tables,
     "database": _check_server,
     "runner": _check_runner,
     "images": _check_loader,

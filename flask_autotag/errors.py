@@ -10,6 +10,7 @@
     ├── SettingsError         values of settings that are not accepted
     ├── StaleSettings         somebody else has saved them meanwhile
     ├── VocabularyError       what was to be decided about words cannot be
+    ├── UpgradeError          the tables cannot be brought to another revision
     └── TaggingError          why one image was not tagged; has a ``code``
         ├── TaggingOff        nothing is wrong: it is turned off
         ├── LoaderError       the host's code that finds the image failed
@@ -77,6 +78,10 @@ class SettingsError(AutoTagError):
 
 class VocabularyError(AutoTagError):
     """What was to be decided about words cannot be; nothing was saved."""
+
+
+class UpgradeError(AutoTagError):
+    """The tables cannot be brought to another revision, or not yet."""
 
 
 class StaleSettings(AutoTagError):

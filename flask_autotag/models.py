@@ -10,14 +10,17 @@ columns are seconds since 1970 by the database's own clock.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
+    Connection,
     DateTime,
     Double,
     ForeignKeyConstraint,
@@ -30,6 +33,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    delete,
+    event,
+    insert,
+    inspect,
+    select,
 )
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
@@ -37,6 +45,7 @@ from sqlalchemy.schema import SchemaItem
 
 from .assets import ID_LENGTH, INSTANCE_LENGTH, TYPE_LENGTH
 from .errors import ConfigurationError
+from .migrations import newest_revision
 from .vocabulary import NAME_LENGTH
 
 #: Case folding makes at most three characters of one ("ΐ").
@@ -399,6 +408,18 @@ class InquiryMixin(TableMixin):
         return (Index("ix_autotag_inquiry_until", "until"),)
 
 
+class RevisionMixin(TableMixin):
+    """Which of our migrations the tables have seen last; one row, or none if unknown.
+
+    Alembic's version table under a name of ours, so that a host's own stays apart. It
+    is on the metadata, or the host's Alembic would want to drop it.
+    """
+
+    __tablename__ = "autotag_revision"
+
+    version_num: Mapped[str] = mapped_column(String(32), primary_key=True)
+
+
 @dataclass(frozen=True)
 class Models:
     """The mapped classes of one metadata."""
@@ -416,6 +437,7 @@ class Models:
     provider_state: type[ProviderStateMixin]
     usage: type[UsageMixin]
     inquiry: type[InquiryMixin]
+    revision: type[RevisionMixin]
 
     @property
     def metadata(self) -> MetaData:
@@ -442,6 +464,7 @@ _MIXINS: dict[str, type[TableMixin]] = {
     "provider_state": ProviderStateMixin,
     "usage": UsageMixin,
     "inquiry": InquiryMixin,
+    "revision": RevisionMixin,
 }
 
 #: Referring column → referred table; what refers goes when the other goes.
@@ -484,6 +507,7 @@ def create_models(
         }
     )
     _add_foreign_keys(models)
+    event.listen(metadata, "after_create", partial(_note_revision, models))
     metadata.info[_INFO] = models
     return models
 
@@ -492,6 +516,14 @@ def models_of(metadata: MetaData) -> Models:
     """Give the models of *metadata*, made on the first call."""
     made: Models | None = metadata.info.get(_INFO)
     return made or create_models(metadata)
+
+
+def noted_revision(connection: Connection, models: Models) -> str | None:
+    """Read which revision the tables are of, if it was noted."""
+    table = models.revision.__table__
+    if not inspect(connection).has_table(table.name, schema=table.schema):
+        return None
+    return connection.scalar(select(table.c.version_num))
 
 
 def _check_own(own: dict[str, type[TableMixin]]) -> None:
@@ -515,6 +547,24 @@ def _make_class(
         (mixin, base),
         {"__autotag_schema__": schema, "__module__": __name__},
     )
+
+
+def _note_revision(
+    models: Models,
+    _metadata: MetaData,
+    connection: Connection,
+    *,
+    tables: Collection[Table],
+    **_other: Any,
+) -> None:
+    """Note the newest revision when all tables were just made, by whomever.
+
+    Of those that were there before, nobody knows it yet: ``upgrade-db`` finds it out.
+    """
+    table = models.revision.__table__
+    if {*models.tables} - {table} <= {*tables}:
+        connection.execute(delete(table))
+        connection.execute(insert(table).values(version_num=newest_revision()))
 
 
 def _add_foreign_keys(models: Models) -> None:

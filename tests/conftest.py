@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,3 +63,15 @@ def cloud_host(database_url: str, google: Vendor) -> Iterator[Host]:
     ) as host:
         host.app.config["SECRET_KEY"] = "of the host, and long enough for it"
         yield host
+
+
+@pytest.fixture
+def quiet_logging() -> Iterator[None]:
+    """Keep Alembic's ``fileConfig`` from silencing the loggers of other tests."""
+    loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
+    before = [(logger, logger.disabled, logger.level) for logger in loggers]
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    for logger, disabled, old_level in before:
+        logger.disabled, logger.level = disabled, old_level
+    logging.root.handlers[:], logging.root.level = handlers, level

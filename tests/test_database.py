@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, select, text, update
+from sqlalchemy.exc import OperationalError
 
-from flask_autotag.database import database_now, insert_or_ignore, writing_connection
+from flask_autotag.database import (
+    database_now,
+    insert_or_ignore,
+    may_pass,
+    writing_connection,
+)
 
-from .hosts import Host
+from .hosts import Host, make_host
+from .services import temporary_database
 
 
 def is_writing(host: Host) -> bool:
@@ -110,3 +118,17 @@ def test_insert_or_ignore_leaves_a_row_as_it_is(any_host: Host) -> None:
         insert(connection, "DOG")
         names = connection.scalars(select(table.c.name)).all()
     assert names == ["dog"]
+
+
+def test_a_lock_that_was_not_to_be_had_in_time_may_pass(tmp_path: Path) -> None:
+    with temporary_database("mariadb", tmp_path) as url, make_host(url) as host:
+        with host.app.app_context(), host.db.engine.connect() as one:
+            one.execute(
+                text("INSERT INTO photo (id, path, tenant) VALUES (1, 'a', 'b')")
+            )
+            with host.db.engine.connect() as other:
+                other.execute(text("SET SESSION innodb_lock_wait_timeout = 1"))
+                with pytest.raises(OperationalError) as caught:
+                    other.execute(text("INSERT INTO photo VALUES (1, 'a', 'b')"))
+                other.invalidate()
+        assert may_pass(caught.value)

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask_migrate import Migrate
 from sqlalchemy import text, update
 
 from flask_autotag import AssetRef, ModelError, ProviderRefused, gate, image_uploaded
 from flask_autotag.doctor import examine
 from flask_autotag.findings import Finding
+from flask_autotag.migrations import newest_revision
+from flask_autotag.migrations.running import Revision
 from flask_autotag.providers.model_file import ModelFile
 
 from .hosts import ESPRESSO, Host, jpeg, make_host
@@ -85,15 +88,68 @@ def test_an_old_server(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (old.message.split()[-2:], old.fix) == (["too", "old."], "Use 99 or newer.")
 
 
-def test_missing_columns(host: Host) -> None:
+def change_tables(host: Host, *statements: str) -> Finding:
+    """Change the tables behind everybody's back, and examine them."""
     with host.app.app_context(), host.db.engine.begin() as connection:
-        connection.execute(text("DROP INDEX ix_autotag_job_due"))
-        connection.execute(text("ALTER TABLE autotag_job DROP COLUMN priority"))
-    found = diagnose(host)["tables"]
-    assert (found.level, found.message) == (
-        "error",
-        "Missing columns: autotag_job.priority.",
+        for statement in statements:
+            connection.execute(text(statement))
+    return diagnose(host)["tables"]
+
+
+def test_tables_of_an_older_release(host: Host) -> None:
+    found = change_tables(
+        host,
+        "DROP TABLE autotag_usage",
+        "DROP INDEX ix_autotag_job_due",
+        "ALTER TABLE autotag_job DROP COLUMN priority",
+        "DELETE FROM autotag_revision",
     )
+    assert found == Finding(
+        "error",
+        "tables",
+        "Missing: autotag_job.priority, autotag_job.ix_autotag_job_due, autotag_usage.",
+        "Run 'flask autotag upgrade-db'.",
+    )
+    Migrate(host.app, host.db)
+    assert diagnose(host)["tables"].fix == (
+        "Make a migration with Flask-Migrate, and run it."
+    )
+
+
+def test_tables_that_are_not_what_they_say(host: Host) -> None:
+    found = change_tables(host, "DROP INDEX ix_autotag_job_due")
+    assert found.fix == (
+        f"The tables say that they are at revision {newest_revision()}. Run 'flask"
+        " autotag upgrade-db --from base', which repeats all; what you added yourself"
+        " needs a migration of yours."
+    )
+
+
+def test_tables_of_a_newer_release(host: Host) -> None:
+    found = change_tables(host, "UPDATE autotag_revision SET version_num = '9999'")
+    assert found.level == "error"
+    assert found.message.startswith("The tables are at the revision 9999, and this")
+
+
+def test_a_revision_that_changes_only_data(host: Host) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "flask_autotag.migrations.running.History.revisions",
+            lambda _: [Revision(newest_revision(), "."), Revision("9999", ".")],
+        )
+        assert diagnose(host)["tables"] == Finding(
+            "error",
+            "tables",
+            "Revisions to come: 9999.",
+            "Run 'flask autotag upgrade-db'.",
+        )
+
+
+def test_tables_of_flask_migrate(host: Host) -> None:
+    """It notes no revision of ours, and none is asked for."""
+    Migrate(host.app, host.db)
+    found = change_tables(host, "DELETE FROM autotag_revision")
+    assert (found.level, found.message) == ("ok", "All are there.")
 
 
 def test_a_loader_that_fails(host: Host) -> None:

@@ -1,13 +1,24 @@
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import flask_autotag
+from flask_autotag.migrations import newest_revision
 
-HEAVY = ["PIL", "ai_edge_litert", "cryptography", "numpy", "requests", "tensorflow"]
+HEAVY = [
+    "PIL",
+    "ai_edge_litert",
+    "alembic",
+    "cryptography",
+    "numpy",
+    "requests",
+    "tensorflow",
+]
 
 
 def test_the_public_names_are_these_and_no_others() -> None:
@@ -46,6 +57,7 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "ProviderRefused",
         "ProviderRejected",
         "ProviderStateMixin",
+        "RevisionMixin",
         "SettingChangeMixin",
         "SettingMixin",
         "SettingsError",
@@ -58,6 +70,7 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "TransactionError",
         "TryLater",
         "UnreadableImage",
+        "UpgradeError",
         "Upload",
         "UploadMixin",
         "UsageMixin",
@@ -102,3 +115,19 @@ def test_setting_an_application_up_imports_nothing_heavy() -> None:
         )
         == ""
     )
+
+
+def test_making_the_tables_imports_nothing_heavy(tmp_path: Path) -> None:
+    """Though the revision that they are of is noted."""
+    assert (
+        loaded_after(
+            "import flask, flask_autotag\n"
+            f"app = flask.Flask('host', instance_path={str(tmp_path)!r})\n"
+            "autotag = flask_autotag.AutoTag(app)\n"
+            "with app.app_context(): autotag.create_tables()"
+        )
+        == ""
+    )
+    with sqlite3.connect(tmp_path / "autotag.sqlite") as connection:
+        rows = connection.execute("SELECT version_num FROM autotag_revision").fetchall()
+    assert rows == [(newest_revision(),)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +35,7 @@ TABLES = {
     "autotag_job",
     "autotag_prediction",
     "autotag_provider_state",
+    "autotag_revision",
     "autotag_setting",
     "autotag_setting_change",
     "autotag_tag",
@@ -44,18 +43,6 @@ TABLES = {
     "autotag_usage",
     "autotag_word",
 }
-
-
-@pytest.fixture
-def quiet_logging() -> Iterator[None]:
-    """Keep Alembic's ``fileConfig`` from silencing the loggers of other tests."""
-    loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
-    before = [(logger, logger.disabled, logger.level) for logger in loggers]
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    for logger, disabled, old_level in before:
-        logger.disabled, logger.level = disabled, old_level
-    logging.root.handlers[:], logging.root.level = handlers, level
 
 
 def test_every_name_is_prefixed() -> None:

@@ -62,6 +62,8 @@ def test_only_the_package_is_in_the_wheel(wheel: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"flask_autotag"}
     for needed in (
         "flask_autotag/py.typed",
+        "flask_autotag/migrations/env.py",
+        "flask_autotag/migrations/versions/0001_first_tables.py",
         "flask_autotag/static/autotag/autotag.css",
         "flask_autotag/static/autotag/autotag.js",
         "flask_autotag/static/autotag/field.css",

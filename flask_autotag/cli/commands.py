@@ -23,18 +23,8 @@ from .explaining import explain, try_files
 from .models import models_cli
 from .retag import retag
 from .settings import rotate_keys, settings_cli
+from .tables import downgrade_db, init_db, upgrade_db
 from .vocabulary import vocabulary_cli
-
-
-@click.command("init-db")
-@with_appcontext
-def init_db() -> None:
-    """Create the tables of the extension, and nothing else.
-
-    It can be run any number of times: tables that exist are left as they are.
-    """
-    current()[1].database.create_tables()
-    click.echo("The tables of Flask-AutoTag are there.")
 
 
 @click.command("worker")
@@ -192,6 +182,8 @@ def _jobs(number: int) -> str:
 
 ALL: tuple[click.Command, ...] = (
     init_db,
+    upgrade_db,
+    downgrade_db,
     worker,
     status,
     retry_jobs,

@@ -116,8 +116,8 @@ def telling_of_tables() -> Iterator[None]:
     except (OperationalError, ProgrammingError) as error:
         raise click.ClickException(
             f"The queue cannot be read ({type(error).__name__}). If the tables are"
-            " missing, 'flask autotag init-db' makes them; 'flask autotag doctor'"
-            " tells more."
+            " missing, 'flask autotag init-db' makes them; those of an older release"
+            " need 'flask autotag upgrade-db'. 'flask autotag doctor' tells more."
         ) from None
 
 

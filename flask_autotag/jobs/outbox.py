@@ -207,7 +207,8 @@ def _describe(error: Exception) -> tuple[str, str]:
     if isinstance(error, DBAPIError):
         return "not_queued", (
             f"The job could not be written ({kind}). If the tables are missing,"
-            " 'flask autotag init-db' makes them."
+            " 'flask autotag init-db' makes them; those of an older release need"
+            " 'flask autotag upgrade-db'."
         )
     return "not_queued", f"The upload could not be queued ({kind})."
 

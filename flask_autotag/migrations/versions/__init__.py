@@ -1,0 +1,1 @@
+"""The revisions, oldest first. Their order is told by ``down_revision`` alone."""
