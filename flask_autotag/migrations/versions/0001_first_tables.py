@@ -112,12 +112,19 @@ def _create_tags() -> None:
         Column("confidence", Double()),
         Column("decided_by", String(100)),
         Column("created_at", _MOMENT, nullable=False),
+        Column("asset_type", String(100)),
+        Column("asset_number", BigInteger()),
         PrimaryKeyConstraint("asset_id", "tag_id"),
         UniqueConstraint(
             "tag_id", "state", "asset_id", name="uq_autotag_assignment_tag"
         ),
         reference("assignment", "asset_id", "asset"),
         reference("assignment", "tag_id", "tag"),
+        indexes={
+            "ix_autotag_assignment_number": [
+                *("tag_id", "state", "asset_type", "asset_number")
+            ]
+        },
         sqlite_with_rowid=False,
     )
     create_table(
