@@ -141,8 +141,15 @@ SAID = (
 )
 
 
+@pytest.fixture(params=[1, 4])
+def most(request: pytest.FixtureRequest) -> int:
+    """How many tags an image may have."""
+    made: int = request.param
+    return made
+
+
 @pytest.fixture
-def judged(make_app: MakeApp) -> Iterator[Served]:
+def judged(make_app: MakeApp, most: int) -> Iterator[Served]:
     """The example with words of all kinds, and a vendor that says such things."""
     labels = [
         {"mid": mid, "description": name, "score": score} for mid, name, score in SAID
@@ -154,7 +161,7 @@ def judged(make_app: MakeApp) -> Iterator[Served]:
             AUTOTAG_GOOGLE_ENABLED=True,
             AUTOTAG_GOOGLE_ENDPOINT=google.url,
             AUTOTAG_GOOGLE_API_KEY="AIza-secret-0123",
-            AUTOTAG_MAX_TAGS=4,
+            AUTOTAG_MAX_TAGS=most,
             WTF_CSRF_ENABLED=True,
         )
         words: dict[TagName, dict[str, Any]] = {
@@ -171,7 +178,7 @@ def judged(make_app: MakeApp) -> Iterator[Served]:
 
 
 def test_the_script_judges_as_the_server_does(
-    context: BrowserContext, judged: Served
+    context: BrowserContext, judged: Served, most: int
 ) -> None:
     with watched_page(context) as page:
         sign_in(page, judged, "ada")
@@ -188,6 +195,7 @@ def test_the_script_judges_as_the_server_does(
             ("1", "0.01", "1"),
             ("0.01", "0.01", "0.01"),
             ("0.6", "0.9", "0.31"),
+            ("1", "1", "0.1"),
         ):
             set_thresholds(page, *thresholds)
             by_script = judgement(page)
@@ -202,7 +210,7 @@ def test_the_script_judges_as_the_server_does(
         assert {
             "blocked",
             "a narrower tag says more",
-            "over the maximum of 4",
+            f"over the maximum of {most}",
             "cannot be a tag",
             "said more surely by another label",
             "reaches 0.35",

@@ -10,7 +10,7 @@ function alone(row, thresholds) {
   if (fixed === undefined) {
     outcome = sure >= needed ? "applied" : sure >= thresholds.get("") ? "suggested" : "below";
   }
-  return { row, sure, needed, outcome, key: row.dataset.key, ...concepts(row) };
+  return { row, provider, sure, needed, outcome, key: row.dataset.key, ...concepts(row) };
 }
 
 function concepts(row) {
@@ -53,9 +53,23 @@ const byRank = (a, b) => b.sure - a.sure || (a.key < b.key ? -1 : a.key > b.key 
 
 const ranked = (labels, outcome) => labels.filter((one) => one.outcome === outcome).sort(byRank);
 
+// The surest first, and broader tags after the surest class of their provider.
+function mostTelling(applied) {
+  const surest = new Map();
+  for (const { concept, provider, sure } of applied) {
+    if (!concept) surest.set(provider, Math.max(surest.get(provider) ?? 0, sure));
+  }
+  const worth = ({ concept, provider, sure }) =>
+    concept ? Math.min(sure, surest.get(provider) ?? sure) : sure;
+  return [...applied].sort(
+    (a, b) => worth(b) - worth(a) || Boolean(a.concept) - Boolean(b.concept) || byRank(a, b),
+  );
+}
+
 function keepWithin(labels, maximum) {
   if (!maximum) return;
-  for (const one of ranked(labels, "applied").slice(maximum)) one.outcome = "over";
+  const applied = labels.filter((one) => one.outcome === "applied");
+  for (const one of mostTelling(applied).slice(maximum)) one.outcome = "over";
 }
 
 function show(trial, labels, thresholds) {
