@@ -57,15 +57,14 @@ def _by_hour(jobs: Jobs, state: str, hours: range) -> Counter[int]:
     if len(moments) <= _FEW:
         # Clocks of servers differ: what ended after now has ended in this hour.
         return Counter(min(int(each // HOUR), hours[-1]) for each in moments)
-    return Counter(
-        {
-            hour: jobs.count(
-                jobs.within(
-                    state,
-                    since=hour * HOUR,
-                    before=None if hour == hours[-1] else (hour + 1) * HOUR,
-                )
+    counts = jobs.count(
+        *(
+            jobs.within(
+                state,
+                since=hour * HOUR,
+                before=None if hour == hours[-1] else (hour + 1) * HOUR,
             )
             for hour in hours
-        }
+        )
     )
+    return Counter(dict(zip(hours, counts, strict=True)))

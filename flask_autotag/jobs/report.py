@@ -6,16 +6,34 @@ table of any size is looked at while somebody waits.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Table, func, select
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Table,
+    func,
+    literal,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import Session
 
 from ..assets import AssetRef
 from ..database import Database, read_clock
 from ..models import Models
-from .queue import BULK, DONE, ENDS, FAILED, FRESH, QUARANTINED, QUEUED, RUNNING
+from .queue import (
+    BULK,
+    CANCELLED,
+    DONE,
+    ENDS,
+    FAILED,
+    FRESH,
+    QUARANTINED,
+    QUEUED,
+    RUNNING,
+)
 
 MINUTE, HOUR = 60.0, 3600.0
 #: Seconds for which a due job may wait before somebody should look after workers.
@@ -25,6 +43,8 @@ LONG = 300.0
 TROUBLE = (FAILED, QUARANTINED)
 #: All states, in the order of their life.
 STATES = (QUEUED, RUNNING, *ENDS)
+#: States in which jobs have a reason.
+_WITH_REASON = (QUEUED, RUNNING, *TROUBLE, CANCELLED)
 #: Reasons that are told apart; hosts and providers may have some of their own.
 _REASONS = 50
 
@@ -132,21 +152,26 @@ def read_report(
     """
     jobs = Jobs(session, models, instance)
     reasons = jobs.reasons(most, examples)
-    numbers = {
-        state: sum(reason.count for reason in reasons if reason.state == state)
-        if state in TROUBLE
-        else jobs.count(jobs.within(state), most)
-        for state in states
-    }
+    others = [state for state in states if state not in TROUBLE]
+    bulk, last_minute, last_hour, *counts = jobs.count(
+        [] if instance else [jobs.waiting(BULK)],
+        jobs.within(DONE, since=jobs.now - MINUTE),
+        jobs.within(DONE, since=jobs.now - HOUR),
+        *(jobs.within(state) for state in others),
+        most=most,
+    )
+    numbers = dict(zip(others, counts, strict=True))
+    for reason in reasons:
+        numbers[reason.state] = numbers.get(reason.state, 0) + reason.count
     return Report(
         now=jobs.now,
-        states={state: number for state, number in numbers.items() if number},
-        bulk=None if instance else jobs.count([jobs.waiting(BULK)], most),
+        states={state: numbers[state] for state in states if numbers.get(state)},
+        bulk=None if instance else bulk,
         oldest=jobs.oldest(),
         workers=jobs.workers(),
         reasons=reasons,
-        last_minute=jobs.count(jobs.within(DONE, since=jobs.now - MINUTE)),
-        last_hour=jobs.count(jobs.within(DONE, since=jobs.now - HOUR)),
+        last_minute=last_minute,
+        last_hour=last_hour,
     )
 
 
@@ -161,7 +186,7 @@ class Jobs:
         self._session = session
         self._table: Table = models.job.__table__
         self._instance = instance
-        self._codes: dict[str, list[str]] = {}
+        self._found: Mapping[str, Sequence[str]] | None = None
         self.now = read_clock(session)
 
     def within(
@@ -181,20 +206,19 @@ class Jobs:
         """Give the range of the jobs of all instances that wait."""
         return [self._table.c.state == QUEUED, self._table.c.priority == priority]
 
-    def count(self, ranges: Collection[Where], most: int | None = None) -> int:
-        """Count the jobs of some ranges, up to a number."""
-        total = 0
-        for where in ranges:
-            if most is None:
-                counted = select(func.count()).where(*where)
-            else:
-                rows = select(self._table.c.state).where(*where)
-                rows = rows.limit(most + 1 - total)
-                counted = select(func.count()).select_from(rows.subquery())
-            total += self._session.execute(counted).scalar_one()
-            if most is not None and total > most:
-                break
-        return total
+    def count(self, *wanted: Collection[Where], most: int | None = None) -> list[int]:
+        """Count the jobs of ranges, each up to a number, in one statement.
+
+        A statement costs more than it counts: the server may be elsewhere.
+        """
+        parts = [(place, one) for place, ranges in enumerate(wanted) for one in ranges]
+        totals = [0] * len(wanted)
+        if parts:
+            counts = [self._counted(where, most) for _, where in parts]
+            row = self._session.execute(select(*counts)).one()
+            for (place, _), number in zip(parts, row, strict=True):
+                totals[place] += number
+        return totals if most is None else [min(each, most + 1) for each in totals]
 
     def moments(self, ranges: Collection[Where], most: int) -> list[float]:
         """Read when the jobs of some ranges ended, up to a number of them."""
@@ -212,16 +236,16 @@ class Jobs:
         else:
             unfinished = table.c.finished_at.is_(None)
             ranges = [[*where, unfinished] for where in self._ranges(QUEUED)]
-        first = (
-            self._session.execute(
-                select(table.c.run_at)
-                .where(*where, table.c.run_at <= self.now)
-                .order_by(table.c.run_at)
-                .limit(1)
-            ).scalar()
+        first = [
+            select(table.c.run_at)
+            .where(*where, table.c.run_at <= self.now)
+            .order_by(table.c.run_at)
+            .limit(1)
+            .scalar_subquery()
             for where in ranges
-        )
-        due = [float(moment) for moment in first if moment is not None]
+        ]
+        row = self._session.execute(select(*first)).one()
+        due = [float(moment) for moment in row if moment is not None]
         return self.now - min(due) if due else None
 
     def workers(self) -> tuple[str, ...]:
@@ -232,35 +256,51 @@ class Jobs:
 
     def reasons(self, most: int | None, examples: int) -> tuple[Reason, ...]:
         """Tell why jobs failed, the most frequent reason first."""
-        found = []
-        for state in TROUBLE:
-            for code in self._codes_of(state):
-                where = self._narrow(state, [code])
-                count = self.count([where], most)
-                if count:
-                    some = tuple(self._examples(where, examples)) if examples else ()
-                    found.append(Reason(state, code, count, some))
+        named = [(state, code) for state in TROUBLE for code in self._codes(state)]
+        ranges = [self._narrow(state, [code]) for state, code in named]
+        counts = self.count(*([where] for where in ranges), most=most)
+        some = self._examples(ranges, examples)
+        found = [
+            Reason(*name, count, tuple(some[place]))
+            for place, (name, count) in enumerate(zip(named, counts, strict=True))
+            if count
+        ]
         return tuple(sorted(found, key=lambda one: (-one.count, one.state, one.code)))
 
-    def _codes_of(self, state: str) -> Sequence[str]:
-        """Find the reasons that jobs in a state have.
+    def _codes(self, state: str) -> Sequence[str]:
+        """Give the reasons that jobs in a state have.
 
         Jobs that wait have one too, if they were tried before.
         """
-        if state not in self._codes:
-            self._codes[state] = list(self._jump(state))
-        return self._codes[state]
+        if self._found is None:
+            self._found = self._jump()
+        return self._found[state]
 
-    def _jump(self, state: str) -> Iterator[str]:
+    def _jump(self) -> Mapping[str, Sequence[str]]:
         """Go from one reason to the next, and over all the jobs between them."""
         code = self._table.c.error_code
-        codes = select(code).where(self._table.c.state == state).order_by(code).limit(1)
-        last = ""
+        found: dict[str, list[str]] = {state: [] for state in _WITH_REASON}
+        last = dict.fromkeys(_WITH_REASON, "")
         for _ in range(_REASONS):
-            found = self._session.execute(codes.where(code > last)).scalar()
-            if found is None:
-                return
-            yield (last := found)
+            following = [
+                select(code)
+                .where(self._table.c.state == state, code > after)
+                .order_by(code)
+                .limit(1)
+                .scalar_subquery()
+                for state, after in last.items()
+            ]
+            row = self._session.execute(select(*following)).one()
+            last = {
+                state: reason
+                for state, reason in zip(last, row, strict=True)
+                if reason is not None
+            }
+            if not last:
+                break
+            for state, reason in last.items():
+                found[state].append(reason)
+        return found
 
     def _ranges(self, state: str) -> list[Where]:
         if self._instance is None:
@@ -268,7 +308,7 @@ class Jobs:
         ranges = []
         if state not in TROUBLE:
             ranges.append(self._narrow(state, None))
-        if state != DONE and (codes := self._codes_of(state)):
+        if state in _WITH_REASON and (codes := self._codes(state)):
             ranges.append(self._narrow(state, codes))
         return ranges
 
@@ -284,10 +324,19 @@ class Jobs:
             where.append(table.c.instance == self._instance)
         return where
 
-    def _examples(self, where: Where, number: int) -> Iterator[Example]:
+    def _counted(self, where: Where, most: int | None) -> ScalarSelect[int]:
+        if most is None:
+            return select(func.count()).where(*where).scalar_subquery()
+        rows = select(self._table.c.state).where(*where).limit(most + 1).subquery()
+        return select(func.count()).select_from(rows).scalar_subquery()
+
+    def _examples(self, ranges: Sequence[Where], number: int) -> list[list[Example]]:
+        """Name some jobs of each range; of each instance the latest."""
+        found: list[list[Example]] = [[] for _ in ranges]
         table = self._table
-        rows = self._session.execute(
+        parts = [
             select(
+                literal(place).label("place"),
                 table.c.id,
                 table.c.asset_type,
                 table.c.asset_id,
@@ -298,12 +347,19 @@ class Jobs:
             .where(*where)
             .order_by(table.c.instance.desc(), table.c.finished_at.desc())
             .limit(number)
-        )
+            .subquery()
+            for place, where in enumerate(ranges)
+            if number
+        ]
+        if not parts:
+            return found
+        rows = self._session.execute(union_all(*(select(part) for part in parts)))
         for row in rows:
-            yield Example(
-                row.id,
-                AssetRef(row.asset_type, row.asset_id),
-                row.instance,
-                row.error_text or "",
-                float(row.finished_at or 0),
+            asset = AssetRef(row.asset_type, row.asset_id)
+            ended = float(row.finished_at or 0)
+            found[row.place].append(
+                Example(row.id, asset, row.instance, row.error_text or "", ended)
             )
+        for examples in found:
+            examples.sort(key=lambda one: one.finished_at, reverse=True)
+        return found
