@@ -20,8 +20,11 @@ from .models import Models
 COUNTED = 100_000
 #: States that an administrator looks for; how much was ever done says nothing.
 _STATES = (QUEUED, RUNNING, FAILED, QUARANTINED)
-#: Jobs that a reason names, and jobs that apply settings.
-_EXAMPLES, _APPLYING = 20, 20
+#: Jobs that a reason names; those in quarantine are looked at one by one.
+_EXAMPLES: Mapping[str, int] = {FAILED: 3, QUARANTINED: 20}
+_NONE: Mapping[str, int] = {}
+#: Jobs that apply settings.
+_APPLYING = 20
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,15 @@ def read_activity(session: Session, models: Models, instance: str) -> Activity:
 
 
 def read_summary(
-    session: Session, models: Models, instance: str, examples: int = 0
+    session: Session,
+    models: Models,
+    instance: str,
+    examples: Mapping[str, int] = _NONE,
 ) -> Report:
     """Read only how the queue stands.
 
     :param instance: or :data:`.SYSTEM`, for all instances.
-    :param examples: how many jobs a reason names.
+    :param examples: how many jobs a reason names, by the state of these.
     """
     tenant = None if instance == SYSTEM else instance
     return read_report(session, models, tenant, _STATES, COUNTED, examples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ import pytest
 from sqlalchemy import Connection, event, insert, select, text
 
 from flask_autotag import AssetRef, tagged
+from flask_autotag.activity import read_activity
+from flask_autotag.assets import SYSTEM
+from flask_autotag.jobs import day
+from flask_autotag.jobs.upkeep import Ended, purging
 
 from .hosts import Host, make_host
 from .services import temporary_database
@@ -75,7 +80,8 @@ def plans(host: Host, ask: Callable[[], object]) -> list[str]:
                 for row in connection.exec_driver_sql(prefix + statement, parameters)
             )
             for statement, parameters in asked
-            if "autotag_word" not in statement
+            # What only takes a lock reads no row.
+            if "autotag_word" not in statement and "0 = 1" not in statement
         ]
 
 
@@ -141,4 +147,62 @@ def test_other_questions(filled: Host, question: str) -> None:
 def test_facets_read_the_selected_objects_only(filled: Host) -> None:
     some = select(filled.Photo).where(filled.Photo.id < 10)
     for plan in plans(filled, lambda: filled.autotag.tag_counts(within=some)):
+        assert not whole_tables(plan), plan
+
+
+#: A row of each instance and provider, or one a month; the system is all of them.
+SMALL = {"autotag_provider_state", "autotag_usage"}
+
+
+@pytest.fixture
+def worked(filled: Host) -> Host:
+    """The same with jobs in all states, of two instances."""
+    states = ("queued", "running", "done", "failed", "quarantined")
+    now = time.time()
+    rows = []
+    for number in range(PHOTOS):
+        state = states[number % len(states)]
+        failed = state in ("failed", "quarantined")
+        rows.append(
+            {
+                "instance": ("shop", "news")[number % 2],
+                "asset_type": "photo",
+                "asset_id": str(number),
+                "state": state,
+                "priority": number % 2,
+                "run_at": now - 60 if number % 5 < 2 else None,
+                "error_code": f"code_{number % 3}" if failed else None,
+                "created_at": now,
+                "finished_at": now - number if number % 5 >= 2 else None,
+            }
+        )
+    filled.db.session.execute(insert(filled.models.job.__table__), rows)
+    filled.db.session.commit()
+    return filled
+
+
+@pytest.mark.parametrize("instance", [SYSTEM, "shop"])
+@pytest.mark.parametrize("few", [0, 1000])
+def test_what_goes_on(
+    worked: Host, instance: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(day, "_FEW", few)
+    database = worked.autotag.state_of(worked.app).database
+
+    def ask() -> object:
+        return database.transact(
+            lambda session: read_activity(session, worked.models, instance)
+        )
+
+    found = plans(worked, ask)
+    assert found
+    for plan in found:
+        assert set(whole_tables(plan)) <= (SMALL if instance == SYSTEM else set()), plan
+
+
+@pytest.mark.parametrize("instance", [None, "shop"])
+def test_dismissing_a_group(worked: Host, instance: str | None) -> None:
+    database = worked.autotag.state_of(worked.app).database
+    which = Ended(["failed"], "code_1", instance)
+    for plan in plans(worked, lambda: list(purging(database, which, 1.0))):
         assert not whole_tables(plan), plan

@@ -32,8 +32,8 @@ from .provider_lines import ProviderLine, provider_lines
 from .scope import Scope
 from .text import gettext
 
-#: Examples of a reason, and images in quarantine, on the page.
-_EXAMPLES, _QUARANTINED = 3, 20
+#: Images in quarantine that the page names.
+_QUARANTINED = 20
 #: Seconds of a request in which jobs are retried or dismissed; then it answers.
 _PATIENCE = 8.0
 #: Digits of a number that are read.
@@ -117,10 +117,6 @@ class ActivityPage(FormPage):
         number = self.activity.report.states.get(QUARANTINED, 0)
         return number > len(self.quarantine)
 
-    def examples(self, reason: Reason) -> Sequence[Example]:
-        """Name some of the jobs that failed for a reason."""
-        return reason.examples[:_EXAMPLES]
-
     def name(self, example: Example) -> str:
         """Say what a job was about."""
         if example.asset.type == RULES_TYPE:
@@ -177,9 +173,7 @@ class ActivityPage(FormPage):
         keys = {
             (example.instance, example.asset)
             for reason in self.activity.report.reasons
-            for example in (
-                self.examples(reason) if reason.state == FAILED else reason.examples
-            )
+            for example in reason.examples
         }
 
         if not keys:

@@ -15,7 +15,7 @@ from .report import HOUR, TROUBLE, Jobs
 #: Hours that are looked at; the last one is not over.
 HOURS = 24
 #: Jobs of a day that are read one by one; of more, each hour is counted.
-_FEW = 1000
+_FEW = 200
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     ScalarSelect,
+    Select,
     Table,
     func,
     literal,
+    literal_column,
     select,
     union_all,
 )
@@ -128,6 +131,10 @@ class Report:
         return waiting / self.last_minute * MINUTE
 
 
+#: A reason names one job.
+ONE_EACH: Mapping[str, int] = dict.fromkeys(TROUBLE, 1)
+
+
 def report(database: Database) -> Report:
     """Count what is in the queue, all of it."""
     with database.begin() as session:
@@ -140,7 +147,7 @@ def read_report(
     instance: str | None = None,
     states: Collection[str] = STATES,
     most: int | None = None,
-    examples: int = 1,
+    examples: Mapping[str, int] = ONE_EACH,
 ) -> Report:
     """Count what is in the queue.
 
@@ -148,7 +155,7 @@ def read_report(
     :param states: those to be counted.
     :param most: where a count stops; it is one more than this then. ``None`` for no
         limit.
-    :param examples: how many jobs a reason names.
+    :param examples: how many jobs a reason names, by the state of these.
     """
     jobs = Jobs(session, models, instance)
     reasons = jobs.reasons(most, examples)
@@ -254,12 +261,15 @@ class Jobs:
         owners = select(table.c.lease_owner).where(table.c.state == RUNNING).distinct()
         return tuple(sorted(owner for owner in self._session.scalars(owners) if owner))
 
-    def reasons(self, most: int | None, examples: int) -> tuple[Reason, ...]:
+    def reasons(
+        self, most: int | None, examples: Mapping[str, int]
+    ) -> tuple[Reason, ...]:
         """Tell why jobs failed, the most frequent reason first."""
         named = [(state, code) for state in TROUBLE for code in self._codes(state)]
         ranges = [self._narrow(state, [code]) for state, code in named]
         counts = self.count(*([where] for where in ranges), most=most)
-        some = self._examples(ranges, examples)
+        numbers = [examples.get(state, 0) for state, _ in named]
+        some = self._examples(ranges, numbers)
         found = [
             Reason(*name, count, tuple(some[place]))
             for place, (name, count) in enumerate(zip(named, counts, strict=True))
@@ -327,10 +337,14 @@ class Jobs:
     def _counted(self, where: Where, most: int | None) -> ScalarSelect[int]:
         if most is None:
             return select(func.count()).where(*where).scalar_subquery()
-        rows = select(self._table.c.state).where(*where).limit(most + 1).subquery()
+        # Some databases write these rows down: let them be short.
+        one: Select[int] = select(literal_column("1", Integer).label("one"))
+        rows = one.select_from(self._table).where(*where).limit(most + 1).subquery()
         return select(func.count()).select_from(rows).scalar_subquery()
 
-    def _examples(self, ranges: Sequence[Where], number: int) -> list[list[Example]]:
+    def _examples(
+        self, ranges: Sequence[Where], numbers: Sequence[int]
+    ) -> list[list[Example]]:
         """Name some jobs of each range; of each instance the latest."""
         found: list[list[Example]] = [[] for _ in ranges]
         table = self._table
@@ -348,7 +362,7 @@ class Jobs:
             .order_by(table.c.instance.desc(), table.c.finished_at.desc())
             .limit(number)
             .subquery()
-            for place, where in enumerate(ranges)
+            for place, (where, number) in enumerate(zip(ranges, numbers, strict=True))
             if number
         ]
         if not parts:
