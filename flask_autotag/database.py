@@ -23,6 +23,7 @@ from sqlalchemy import (
     event,
     false,
     literal_column,
+    select,
     update,
 )
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
@@ -305,6 +306,16 @@ def database_now(dialect: str) -> ColumnElement[float]:
     :param dialect: SQLAlchemy's name of the database.
     """
     return literal_column(_NOW.get(dialect, _NOW["sqlite"]), Double())
+
+
+def read_clock(session: Session) -> float:
+    """Read the clock of the database, in seconds since 1970.
+
+    For ranges of an index: none serves a comparison with a clock that moves on.
+    """
+    return float(
+        session.execute(select(database_now(dialect_of(session)))).scalar_one()
+    )
 
 
 def insert_or_ignore(table: Table, dialect: str, key: Sequence[str]) -> Insert:

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 #: The oldest versions whose SKIP LOCKED the queue can rely on.
 OLDEST = {"postgresql": (13,), "mariadb": (10, 6), "mysql": (8,)}
-#: Seconds for which a due job may wait before somebody should look after workers.
-LONG = 300.0
 
 
 Check = Callable[["Flask", State], Iterator[Finding]]
@@ -290,7 +288,7 @@ def _check_child(_app: Flask, state: State) -> Iterator[Finding]:
 
 def _check_queue(_app: Flask, state: State) -> Iterator[Finding]:
     now = report(state.database)
-    if now.oldest is not None and now.oldest > LONG and not now.workers:
+    if now.oldest is not None and now.is_stuck:
         yield Finding(
             WARNING,
             "queue",

@@ -7,11 +7,11 @@ not accepted, a breaker after failures in a row, and the images of the month.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Table, delete, or_, select, update
+from sqlalchemy import ColumnElement, Table, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from .assets import SYSTEM
@@ -43,6 +43,11 @@ class ProviderState:
     paused_at: datetime | None
     resting: float
     calls: int
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is not asked now."""
+        return self.paused is not None or self.resting > 0
 
 
 def admit(
@@ -176,16 +181,7 @@ def read_states(
     session: Session, models: Models, instance: str
 ) -> dict[str, ProviderState]:
     """Read how each provider fares that was asked or failed, by name."""
-    state, usage = models.provider_state.__table__, models.usage.__table__
-    now = database_now(session.get_bind().dialect.name)
-    rows = session.execute(
-        select(
-            state.c.provider,
-            state.c.paused,
-            state.c.paused_at,
-            (state.c.open_until - now).label("resting"),
-        ).where(state.c.instance == instance)
-    ).all()
+    usage = models.usage.__table__
     calls = {
         row.provider: row.calls
         for row in session.execute(
@@ -197,25 +193,40 @@ def read_states(
     found = {
         name: ProviderState(None, None, 0.0, number) for name, number in calls.items()
     }
-    for row in rows:
-        found[row.provider] = ProviderState(
-            row.paused,
-            row.paused_at.replace(tzinfo=UTC) if row.paused_at else None,
-            max(0.0, float(row.resting or 0)),
-            calls.get(row.provider, 0),
-        )
+    here = models.provider_state.__table__.c.instance == instance
+    for _, provider, state in _read_rows(session, models, here):
+        found[provider] = replace(state, calls=calls.get(provider, 0))
     return found
+
+
+def read_closed(
+    session: Session, models: Models
+) -> list[tuple[str, str, ProviderState]]:
+    """List what is not asked now: instance, provider, and how it fares."""
+    table = models.provider_state.__table__
+    now = database_now(session.get_bind().dialect.name)
+    closed = or_(table.c.paused.is_not(None), table.c.open_until > now)
+    return _read_rows(session, models, closed)
 
 
 def read_paused(session: Session, models: Models) -> list[tuple[str, str, str]]:
     """List what is paused: instance, provider, and why."""
-    table = models.provider_state.__table__
+    return [
+        (instance, provider, state.paused)
+        for instance, provider, state in read_closed(session, models)
+        if state.paused is not None
+    ]
+
+
+def read_calls(session: Session, models: Models) -> dict[str, int]:
+    """Count the images that each provider was sent this month, by all instances."""
+    table = models.usage.__table__
     rows = session.execute(
-        select(table.c.instance, table.c.provider, table.c.paused)
-        .where(table.c.paused.is_not(None))
-        .order_by(table.c.instance, table.c.provider)
+        select(table.c.provider, func.sum(table.c.calls))
+        .where(table.c.month == this_month())
+        .group_by(table.c.provider)
     )
-    return [(row.instance, row.provider, row.paused) for row in rows]
+    return {provider: int(calls) for provider, calls in rows}
 
 
 def left(limit: int, calls: int) -> int | None:
@@ -252,6 +263,32 @@ def _raise_if_closed(
             "The provider failed, or asked to wait; it is left alone for a while.",
             float(row.resting),
         )
+
+
+def _read_rows(
+    session: Session, models: Models, where: ColumnElement[bool]
+) -> list[tuple[str, str, ProviderState]]:
+    """Read how providers fare, without what they were sent."""
+    table = models.provider_state.__table__
+    now = database_now(session.get_bind().dialect.name)
+    rows = session.execute(
+        select(table, (table.c.open_until - now).label("resting"))
+        .where(where)
+        .order_by(table.c.instance, table.c.provider)
+    )
+    return [
+        (
+            row.instance,
+            row.provider,
+            ProviderState(
+                row.paused,
+                row.paused_at.replace(tzinfo=UTC) if row.paused_at else None,
+                max(0.0, float(row.resting or 0)),
+                0,
+            ),
+        )
+        for row in rows
+    ]
 
 
 def _same(table: Table, instance: str, provider: str) -> tuple[Any, ...]:

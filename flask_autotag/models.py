@@ -291,12 +291,17 @@ class JobMixin(TableMixin):
     def table_items(cls) -> tuple[SchemaItem, ...]:
         """One live job for each content; range scans for every question asked often.
 
-        They serve claims and counts, purging and throughput, and the jobs of an asset.
+        They serve claims and counts, purging and throughput, what the jobs of an
+        instance have come to and why, and the jobs of an asset.
         """
         return (
             UniqueConstraint("dedupe_key", name="uq_autotag_job_dedupe"),
             Index("ix_autotag_job_due", "state", "priority", "run_at", "id"),
-            Index("ix_autotag_job_finished", "finished_at"),
+            Index("ix_autotag_job_finished", "state", "finished_at"),
+            Index(
+                "ix_autotag_job_reason",
+                *("state", "error_code", "instance", "finished_at", "run_at"),
+            ),
             Index("ix_autotag_job_asset", "asset_type", "asset_id"),
         )
 

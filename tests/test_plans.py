@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ from sqlalchemy import Connection, event, insert, select, text
 from sqlalchemy.orm import joinedload, selectinload, subqueryload
 
 from flask_autotag import AssetRef, TaggedMixin, tagged
+from flask_autotag.activity import read_activity
+from flask_autotag.assets import SYSTEM
 from flask_autotag.catalogue import Filter, Order, list_words
 from flask_autotag.completion import words_to_add
+from flask_autotag.jobs import day
+from flask_autotag.jobs.upkeep import Ended, purging
 
 from .hosts import Host, make_host
 from .services import temporary_database
@@ -81,7 +86,8 @@ def plans(host: Host, ask: Callable[[], object], *, words: bool = False) -> list
                 for row in connection.exec_driver_sql(prefix + statement, parameters)
             )
             for statement, parameters in asked
-            if words or "autotag_word" not in statement
+            # What only takes a lock reads no row.
+            if (words or "autotag_word" not in statement) and "0 = 1" not in statement
         ]
 
 
@@ -210,4 +216,62 @@ def test_a_condition_on_the_tags_of_objects(
         photo_tags.id < 10, photo_tags.tags.any(name="rare")
     )
     for plan in plans(filled, lambda: filled.db.session.scalars(of_some).all()):
+        assert not whole_tables(plan), plan
+
+
+#: A row of each instance and provider, or one a month; the system is all of them.
+SMALL = {"autotag_provider_state", "autotag_usage"}
+
+
+@pytest.fixture
+def worked(filled: Host) -> Host:
+    """The same with jobs in all states, of two instances."""
+    states = ("queued", "running", "done", "failed", "quarantined")
+    now = time.time()
+    rows = []
+    for number in range(PHOTOS):
+        state = states[number % len(states)]
+        failed = state in ("failed", "quarantined")
+        rows.append(
+            {
+                "instance": ("shop", "news")[number % 2],
+                "asset_type": "photo",
+                "asset_id": str(number),
+                "state": state,
+                "priority": number % 2,
+                "run_at": now - 60 if number % 5 < 2 else None,
+                "error_code": f"code_{number % 3}" if failed else None,
+                "created_at": now,
+                "finished_at": now - number if number % 5 >= 2 else None,
+            }
+        )
+    filled.db.session.execute(insert(filled.models.job.__table__), rows)
+    filled.db.session.commit()
+    return filled
+
+
+@pytest.mark.parametrize("instance", [SYSTEM, "shop"])
+@pytest.mark.parametrize("few", [0, 1000])
+def test_what_goes_on(
+    worked: Host, instance: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(day, "_FEW", few)
+    database = worked.autotag.state_of(worked.app).database
+
+    def ask() -> object:
+        return database.transact(
+            lambda session: read_activity(session, worked.models, instance)
+        )
+
+    found = plans(worked, ask)
+    assert found
+    for plan in found:
+        assert set(whole_tables(plan)) <= (SMALL if instance == SYSTEM else set()), plan
+
+
+@pytest.mark.parametrize("instance", [None, "shop"])
+def test_dismissing_a_group(worked: Host, instance: str | None) -> None:
+    database = worked.autotag.state_of(worked.app).database
+    which = Ended(["failed"], "code_1", instance)
+    for plan in plans(worked, lambda: list(purging(database, which, 1.0))):
         assert not whole_tables(plan), plan

@@ -21,6 +21,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 import flask_autotag
+from flask_autotag.admin.activity import SENTENCES as ACTIVITY
 from flask_autotag.admin.decision import SENTENCES
 from flask_autotag.admin.display import ORIGINS
 from flask_autotag.admin.scope import TITLES
@@ -52,7 +53,7 @@ def collect() -> Catalog:
             texts += [field.label, field.help]
         for text in texts:
             catalog.add(text, locations=[(f"section {section.name or 'general'}", 0)])
-    for text in (*ORIGINS.values(), *REASONS.values(), *TITLES, *SENTENCES):
+    for text in (*ORIGINS.values(), *REASONS.values(), *TITLES, *SENTENCES, *ACTIVITY):
         catalog.add(text)
     return catalog
 

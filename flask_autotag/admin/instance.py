@@ -119,3 +119,12 @@ def words(instance: str) -> ResponseReturnValue:
     from .words_file import words_file
 
     return words_file(Scope(instance))
+
+
+@blueprint.route("/activity/<path:instance>", methods=["GET", "POST"])
+def activity(instance: str) -> ResponseReturnValue:
+    """Show what goes on in an instance, retry what failed there, or dismiss it."""
+    from .activity import activity_page
+    from .scope import Scope
+
+    return activity_page(Scope(instance))

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from flask import render_template
 from sqlalchemy.orm import Session
 
+from ..activity import read_summary
 from ..assets import SYSTEM
 from ..gate import read_paused
+from ..jobs.report import Report
 from ..settings.fields import paths
 from ..settings.resolution import Layers, Settings
 from ..settings.stored import SettingChange
 from .access import VIEW, current_state, instances
 from .display import write
+from .headline import Headline, headline
 from .page import base_context
 from .scope import Scope
 from .text import gettext
@@ -27,6 +30,7 @@ class Line:
 
     :param own: how many fields are set for it.
     :param paused: titles of the providers that are paused there.
+    :param activity: what goes on there, if that is told here.
     """
 
     scope: Scope
@@ -34,6 +38,7 @@ class Line:
     settings: Settings
     own: int
     paused: Sequence[str]
+    activity: Headline | None = None
 
     @property
     def shows_settings(self) -> bool:
@@ -58,6 +63,8 @@ def index_page() -> str:
     scopes = [scope for scope in map(Scope, (SYSTEM, *titles)) if scope.pages]
     layers = _layers([scope.instance for scope in scopes])
     paused = _paused()
+    # Of the system, which is all; else of one: a host may have thousands.
+    told = [scope for scope in scopes if scope.may(VIEW)][:1]
     lines = [
         Line(
             scope,
@@ -65,6 +72,7 @@ def index_page() -> str:
             layers[scope.instance].resolve(),
             len(layers[scope.instance].own),
             paused[scope.instance],
+            _activity(scope) if scope in told else None,
         )
         for scope in scopes
     ]
@@ -104,6 +112,16 @@ def _value(value: object, *, secret: bool) -> str:
     if secret:
         return gettext("set") if value else gettext("not set")
     return gettext("inherited") if value is None else write(value)
+
+
+def _activity(scope: Scope) -> Headline:
+    """Say in short what goes on; what is paused, the overview says itself."""
+    state = current_state()
+
+    def work(session: Session) -> Report:
+        return read_summary(session, state.database.models, scope.instance)
+
+    return headline(state.database.transact(work))
 
 
 def _paused() -> Mapping[str, list[str]]:

@@ -61,6 +61,20 @@ class Scope:
         return url_for("autotag_instance.history", instance=self.instance)
 
     @property
+    def activity_url(self) -> str:
+        """The address of the page of what goes on there."""
+        return self.activity_url_told()
+
+    def activity_url_told(self, **told: Any) -> str:
+        """Give the address of that page.
+
+        :param told: what it is told beside, such as how many jobs were dismissed.
+        """
+        if self.is_system:
+            return url_for("autotag.system_activity", **told)
+        return url_for("autotag_instance.activity", instance=self.instance, **told)
+
+    @property
     def tags_url(self) -> str:
         """The address of the page of its tags."""
         if self.is_system:
@@ -104,12 +118,14 @@ class Scope:
 _SYSTEM_PAGES = (
     ("autotag.system", "Settings", VIEW),
     ("autotag.system_tags", "Tags", VIEW),
+    ("autotag.system_activity", "Activity", VIEW),
     ("autotag.system_history", "History", VIEW),
 )
 _INSTANCE_PAGES = (
     ("autotag_instance.settings", "Settings", VIEW),
     ("autotag_instance.tags", "Tags", VIEW),
     ("autotag_instance.review", "Review", REVIEW),
+    ("autotag_instance.activity", "Activity", VIEW),
     ("autotag_instance.history", "History", VIEW),
 )
 #: Endpoints whose pages are parts of another's.

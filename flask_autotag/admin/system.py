@@ -81,3 +81,12 @@ def system_words() -> ResponseReturnValue:
     from .words_file import words_file
 
     return words_file(Scope(SYSTEM))
+
+
+@blueprint.route("/system/activity", methods=["GET", "POST"])
+def system_activity() -> ResponseReturnValue:
+    """Show what goes on, retry what failed, or dismiss it."""
+    from .activity import activity_page
+    from .scope import Scope
+
+    return activity_page(Scope(SYSTEM))

@@ -45,7 +45,7 @@ ENDS = (DONE, FAILED, QUARANTINED, CANCELLED)
 #: Kinds: to tag one asset, or to apply new settings to all of an instance.
 TAG, RULES = "tag", "rules"
 #: Names what a job of the kind RULES is about, where others name an asset.
-_RULES_TYPE = "autotag_rules"
+RULES_TYPE = "autotag_rules"
 
 #: Priorities: bulk work is claimed when no fresh upload is due.
 FRESH, BULK = 0, 1
@@ -147,16 +147,22 @@ def _insert_all(
 def enqueue_rules(session: Session, models: Models, instance: str) -> int:
     """Write the job that applies an instance's settings to its existing images.
 
-    If there is a live one, it begins again: its worker loses it.
+    If there is a live one, it begins again as if it were new: its worker loses it.
 
     :return: its id.
     """
     table = models.job.__table__
     dialect = session.get_bind().dialect.name
     now = database_now(dialect)
-    asset = AssetRef(_RULES_TYPE, instance)
+    asset = AssetRef(RULES_TYPE, instance)
     key = _dedupe_key(asset, instance, Captured(content=RULES))
-    afresh = {"state": QUEUED, "lease_token": None, "done_to": None, "run_at": now}
+    afresh = {
+        "state": QUEUED,
+        "lease_token": None,
+        "done_to": None,
+        "run_at": now,
+        "created_at": now,
+    }
     lock_writers(session, table)
     session.execute(update(table).where(table.c.dedupe_key == key).values(**afresh))
     session.execute(
@@ -167,7 +173,6 @@ def enqueue_rules(session: Session, models: Models, instance: str) -> int:
             kind=RULES,
             dedupe_key=key,
             priority=BULK,
-            created_at=now,
             claims=0,
             failures=0,
             crashes=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from bs4 import BeautifulSoup, Tag
 from flask import redirect, request
 from flask.testing import FlaskClient
 from flask.typing import ResponseReturnValue
+from sqlalchemy import insert
 from werkzeug.test import encode_multipart
 
 from flask_autotag import AssetRef
@@ -163,6 +165,32 @@ class Office:
         """Let a provider say something of a photo."""
         with self.host.app.app_context():
             store_labels(self.host, AssetRef("photo", asset), labels, instance)
+
+    def fail(
+        self,
+        instance: str = "shop",
+        code: str = "image_missing",
+        text: str = "It is gone.",
+        **other: Any,
+    ) -> int:
+        """Let a job have failed, and give its id."""
+        now = time.time()
+        values = {
+            "instance": instance,
+            "asset_type": "photo",
+            "asset_id": "1",
+            "state": "failed",
+            "error_code": code,
+            "error_text": text,
+            "created_at": now - 60,
+            "finished_at": now - 30,
+            **other,
+        }
+        with self.host.app.app_context(), self.host.db.engine.begin() as connection:
+            statement = insert(self.host.models.job.__table__).values(**values)
+            key = connection.execute(statement).inserted_primary_key
+        assert key is not None
+        return int(key[0])
 
     def signed(self, asset: str, instance: str = "shop") -> str:
         """The text that names a photo in a form."""

@@ -33,6 +33,7 @@ SIGN_IN, FORBIDDEN, OPEN, MISSING, NO_METHOD = 302, 403, 200, 404, 405
 PAGES: dict[str, tuple[int, int, int, int, int]] = {
     "/autotag/": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
     "/autotag/static/autotag.css": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
+    "/autotag/static/activity.js": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
     "/autotag/static/review.js": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
     "/autotag/static/field.css": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
     "/autotag/static/field.js": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
@@ -45,6 +46,9 @@ PAGES: dict[str, tuple[int, int, int, int, int]] = {
     "/autotag/words/shop": (SIGN_IN, FORBIDDEN, OPEN, FORBIDDEN, OPEN),
     "/autotag/system/tags": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
     "/autotag/system/tag?key=dog": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
+    "/autotag/system/activity": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
+    "/autotag/activity/shop": (SIGN_IN, FORBIDDEN, OPEN, FORBIDDEN, OPEN),
+    "/autotag/activity/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
     "/autotag/system/words": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, OPEN),
     "/autotag/tags/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
     "/autotag/tag/nowhere?key=a": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
@@ -135,6 +139,31 @@ def test_a_decision_about_a_word(
         table = office.host.models.word.__table__
         rows = office.host.db.session.execute(select(table)).all()
     assert len(rows) == (expected == OPEN)
+
+
+@pytest.mark.parametrize("command", ["retry", "dismiss"])
+@pytest.mark.parametrize("path", ["/autotag/system/activity", "/autotag/activity/shop"])
+@pytest.mark.parametrize("place", range(5))
+def test_what_is_done_to_jobs(
+    office: Office, path: str, place: int, command: str
+) -> None:
+    """Seeing them is not enough; and those of others stay out of reach."""
+    jobs = office.fail("shop"), office.fail("news")
+    page = office.visitor(VISITORS[place]).send(
+        path,
+        Page(200, "", None),
+        command=command,
+        state="failed",
+        seen="9999999999",
+    )
+    expected = PAGES[path][place]
+    assert page.status == (303 if expected == OPEN else expected)
+    left = {job.id for job in office.host.jobs() if job.state == "failed"}
+    shop, news = jobs
+    if expected != OPEN:
+        assert left == {shop, news}
+    else:
+        assert left == (set() if "system" in path else {news})
 
 
 @pytest.mark.parametrize("place", range(5))
@@ -234,13 +263,19 @@ def test_the_overview_links_what_one_may_open(office: Office) -> None:
         page = office.visitor(name).get("/autotag/")
         return [str(link["href"]) for link in page.soup.select(".at-links a")]
 
-    assert links("mia") == [SHOP_URL, "/autotag/tags/shop", "/autotag/history/shop"]
+    assert links("mia") == [
+        SHOP_URL,
+        "/autotag/tags/shop",
+        "/autotag/activity/shop",
+        "/autotag/history/shop",
+    ]
     assert links("erik") == ["/autotag/review/shop"]
     assert links("ada")[:2] == [SYSTEM_URL, "/autotag/system/tags"]
-    assert links("ada")[-4:] == [
+    assert links("ada")[-5:] == [
         SHOP_URL,
         "/autotag/tags/shop",
         "/autotag/review/shop",
+        "/autotag/activity/shop",
         "/autotag/history/shop",
     ]
 
@@ -261,6 +296,8 @@ def test_the_pages_of_an_instance_lead_to_each_other(office: Office) -> None:
         ("/autotag/tags/shop", "Tags"),
         ("/autotag/tag/shop?key=dog", "Tags"),
         ("/autotag/history/shop", "History"),
+        ("/autotag/system/activity", "Activity"),
+        ("/autotag/activity/shop", "Activity"),
         ("/autotag/review/shop", "Review"),
         ("/autotag/review/shop?tag=wolf", "Review"),
     ):

@@ -454,6 +454,8 @@ def test_nothing_inline(ada: Visitor) -> None:
         "/autotag/system/history",
         "/autotag/tags/shop",
         "/autotag/tag/shop?key=dog",
+        "/autotag/system/activity",
+        "/autotag/activity/shop",
     ):
         page = ada.get(path)
         assert not page.soup.select("style, [style], script:not([src])")

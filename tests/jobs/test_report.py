@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from flask_autotag import ClassifierError, UnreadableImage
 from flask_autotag.errors import ClassifierCrashed
 from flask_autotag.jobs import claims, ends, queue
-from flask_autotag.jobs.report import Reason, report
+from flask_autotag.jobs.report import report
 from flask_autotag.jobs.upkeep import purge, retry
 
 from ..hosts import Host
@@ -39,7 +39,10 @@ def test_the_queue_is_counted(any_host: Host) -> None:
     assert now.oldest is not None
     assert 0 <= now.oldest < 30
     assert now.workers == ("tester",)
-    assert now.reasons == (Reason("image_unreadable", 2, "Damaged."),)
+    [reason] = now.reasons
+    assert (reason.state, reason.code) == ("failed", "image_unreadable")
+    assert (reason.count, reason.example) == (2, "Damaged.")
+    assert [str(each.asset) for each in reason.examples] == ["photo 4"]
     assert (now.last_minute, now.last_hour) == (3, 3)
 
 
@@ -114,7 +117,7 @@ def test_purging_takes_what_is_old_and_has_ended(any_host: Host) -> None:
 def test_more_than_one_transaction_deletes(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_autotag.jobs.upkeep._PURGED", 2)
+    monkeypatch.setattr("flask_autotag.jobs.upkeep._PORTION", 2)
     with host.app.app_context():
         for number in range(5):
             enqueue(host, number)

@@ -1,0 +1,145 @@
+"""What the page of activity costs the server, beside a bare count of the same jobs.
+
+The jobs are in three instances: in all states, or all failed, for reasons of which each
+has as many. All ended in the last day. Times are of a whole request for the page, in
+milliseconds: the median and the 99th percentile.
+
+::
+
+    python benchmarks/activity.py [--jobs 100000] [--database sqlite]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hosts import DATABASES, Host, host, machine
+from sqlalchemy import func, insert, select
+
+INSTANCES = ("one", "two", "three")
+#: Another one has no jobs.
+EMPTY = "empty"
+RUNS, DAY = 100, 86_400.0
+PORTION = 5_000
+REASONS = (
+    "image_missing",
+    "image_unreadable",
+    "loader_failed",
+    "classifier_timeout",
+    "provider_failed",
+)
+#: States, and how many jobs of a hundred are in each.
+MIXED = {"queued": 40, "running": 1, "done": 40, "failed": 18, "quarantined": 1}
+FAILED = {"failed": 100}
+
+
+def rows(states: dict[str, int], number: int) -> Iterator[dict[str, Any]]:
+    """Make jobs."""
+    random_, now = random.Random(1), time.time()
+    for place in range(number):
+        [state] = random_.choices(list(states), list(states.values()))
+        live = state in ("queued", "running")
+        failed = state in ("failed", "quarantined")
+        yield {
+            "instance": random_.choice(INSTANCES),
+            "asset_type": "photo",
+            "asset_id": str(place),
+            "path": f"{place}.jpg",
+            "dedupe_key": str(place) if live else None,
+            "state": state,
+            "priority": place % 2,
+            "run_at": now - random_.random() * 600 if live else None,
+            "lease_owner": f"worker {place % 4}" if state == "running" else None,
+            "error_code": random_.choice(REASONS) if failed else None,
+            "error_text": "A sentence that says what went wrong." if failed else None,
+            "created_at": now - 2 * DAY,
+            "finished_at": None if live else now - random_.random() * DAY,
+        }
+
+
+def fill(running: Host, states: dict[str, int], number: int) -> None:
+    """Write jobs, and let the database see to its tables as it does in time."""
+    table = running.autotag.models.job.__table__
+    made = list(rows(states, number))
+    with running.db.engine.begin() as connection:
+        for start in range(0, number, PORTION):
+            connection.execute(insert(table), made[start : start + PORTION])
+    if running.db.engine.dialect.name == "postgresql":
+        engine = running.db.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE")
+
+
+def measure(work: Callable[[], object], runs: int) -> str:
+    """Give the median and the 99th percentile in milliseconds."""
+    times = []
+    for _ in range(runs + 3):
+        begun = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - begun) * 1000)
+    times = sorted(times[3:])
+    late = times[min(len(times) - 1, int(len(times) * 0.99))]
+    return f"{statistics.median(times):9.1f} {late:9.1f}"
+
+
+def run(kind: str, title: str, states: dict[str, int], jobs: int, runs: int) -> None:
+    """Measure on one kind of database."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        host(kind, Path(folder)) as running,
+    ):
+        running.app.config["SECRET_KEY"] = "of the benchmark, and long enough for it"
+        running.autotag.authorizer(lambda _action, _instance: True)
+        running.autotag.instance_lister(lambda: (*INSTANCES, EMPTY))
+        client = running.app.test_client()
+
+        def get(path: str) -> None:
+            response = client.get(path)
+            assert response.status_code == 200, response.status
+
+        def count() -> None:
+            table = running.autotag.models.job.__table__
+            with running.db.engine.connect() as connection:
+                connection.execute(select(func.count()).select_from(table)).scalar()
+
+        with running.app.app_context():
+            fill(running, states, jobs)
+            print(f"\n{kind}, {jobs:,} jobs, {title}")
+            print(f"{'ms':<32}{'median':>10}{'p99':>10}")
+            print(
+                f"{'a bare count of all jobs':<32} {measure(count, runs)}", flush=True
+            )
+        for name, path in {
+            "the page of the system": "/autotag/system/activity",
+            "… of an instance": f"/autotag/activity/{INSTANCES[0]}",
+            "… of one without jobs": f"/autotag/activity/{EMPTY}",
+            "the overview": "/autotag/",
+        }.items():
+            print(f"{name:<32} {measure(lambda at=path: get(at), runs)}", flush=True)
+
+
+def main() -> int:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=100_000)
+    parser.add_argument("--database", choices=DATABASES, action="append")
+    parser.add_argument("--runs", type=int, default=RUNS)
+    options = parser.parse_args()
+    print(f"{machine()}; load {os.getloadavg()[0]:.1f}")
+    for kind in options.database or DATABASES:
+        for title, states in {"mixed": MIXED, "all failed": FAILED}.items():
+            run(kind, title, states, options.jobs, options.runs)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

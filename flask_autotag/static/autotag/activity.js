@@ -1,0 +1,122 @@
+// Keeps the page of what goes on up to date: asks for the same page every few seconds, as
+// long as somebody can see it, and replaces what has changed. Without scripts there is a link.
+
+const SECONDS = 5;
+const LONGEST = 300;
+// Of the server's time a page that is watched takes no more than this part.
+const SHARE = 20;
+
+const bar = document.querySelector("[data-activity]");
+const said = document.querySelector("[data-said]");
+const regions = () => [...document.querySelectorAll("[data-live]")];
+const mark = (root) => root.querySelector("[data-mark]");
+
+let timer = null;
+let failures = 0;
+let isPaused = false;
+
+// Forms have a fresh token each time: only what people can read is compared.
+const isSame = (old, fresh) => old.textContent === fresh.textContent;
+
+function keepFresh(old, fresh) {
+  const values = [...fresh.querySelectorAll("input[type=hidden]")];
+  for (const [place, field] of [...old.querySelectorAll("input[type=hidden]")].entries()) {
+    if (values[place]?.name === field.name) field.value = values[place].value;
+  }
+}
+
+function replace(old, fresh) {
+  if (isSame(old, fresh)) return keepFresh(old, fresh);
+  const chosen = document.getSelection();
+  // Somebody copies a text: it stays until he is done.
+  if (!chosen.isCollapsed && old.contains(chosen.anchorNode)) return undefined;
+  const focused = old.contains(document.activeElement) ? document.activeElement : null;
+  for (const open of old.querySelectorAll("details[open][id]")) {
+    const same = fresh.querySelector(`#${CSS.escape(open.id)}`);
+    if (same) same.open = true;
+  }
+  old.replaceWith(fresh);
+  if (focused) focusAgain(focused, fresh);
+  return undefined;
+}
+
+// What had the focus has it again; if it is gone, what it was in.
+function focusAgain(focused, fresh) {
+  const place = focused.closest("details[id]")?.id;
+  const same =
+    (focused.id && document.getElementById(focused.id)) ||
+    (focused.localName === "summary" && document.getElementById(place)?.querySelector("summary")) ||
+    [...fresh.querySelectorAll(focused.localName)].find((each) => each.textContent === focused.textContent);
+  if (!same) fresh.tabIndex = -1;
+  (same || fresh).focus({ preventScroll: true });
+}
+
+function tell(fresh) {
+  const before = mark(document).dataset.mark;
+  const now = mark(fresh);
+  if (now.dataset.mark !== before) said.textContent = now.textContent;
+}
+
+async function ask() {
+  const response = await fetch(bar.dataset.activity, { headers: { Accept: "text/html" } });
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  // Signed out meanwhile, or not allowed any more.
+  if (!response.ok || response.redirected || !mark(page)) throw new Error("no such page");
+  return page;
+}
+
+async function update() {
+  timer = null;
+  const begun = performance.now();
+  try {
+    const page = await ask();
+    if (isPaused || document.hidden) return;
+    failures = 0;
+    tell(page);
+    for (const old of regions()) {
+      const fresh = page.getElementById(old.id);
+      if (fresh) replace(old, document.importNode(fresh, true));
+    }
+  } catch {
+    failures += 1;
+  }
+  const took = ((performance.now() - begun) / 1000) * SHARE;
+  wait(Math.min(LONGEST, Math.max(SECONDS, took) * 2 ** failures));
+}
+
+function wait(seconds) {
+  if (isPaused || document.hidden || timer !== null) return;
+  timer = setTimeout(update, seconds * 1000);
+  if (failures) {
+    const text = bar.dataset.failing.replace("%(seconds)s", Math.round(seconds));
+    document.getElementById("autotag-moment").textContent = text;
+  }
+}
+
+function stop() {
+  clearTimeout(timer);
+  timer = null;
+}
+
+function addPause() {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "at-quiet";
+  button.textContent = bar.dataset.pause;
+  button.addEventListener("click", () => {
+    isPaused = !isPaused;
+    button.textContent = isPaused ? bar.dataset.resume : bar.dataset.pause;
+    stop();
+    if (!isPaused) update();
+  });
+  bar.append(button);
+}
+
+if (bar) {
+  addPause();
+  wait(SECONDS);
+  document.addEventListener("visibilitychange", () => {
+    stop();
+    if (!document.hidden && !isPaused) update();
+  });
+}
