@@ -175,7 +175,10 @@ def _create_queue() -> None:
         UniqueConstraint("dedupe_key", name="uq_autotag_job_dedupe"),
         indexes={
             "ix_autotag_job_due": ["state", "priority", "run_at", "id"],
-            "ix_autotag_job_finished": ["finished_at"],
+            "ix_autotag_job_finished": ["state", "finished_at"],
+            "ix_autotag_job_reason": [
+                *("state", "error_code", "instance", "finished_at", "run_at")
+            ],
             "ix_autotag_job_asset": ["asset_type", "asset_id"],
         },
     )
