@@ -14,15 +14,15 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hosts import DATABASES, Host, host, machine
+from hosts import DATABASES, Host, host, machine, measure
 from sqlalchemy import func, insert, select
 
 INSTANCES = ("one", "two", "three")
@@ -79,18 +79,6 @@ def fill(running: Host, states: dict[str, int], number: int) -> None:
             connection.exec_driver_sql("VACUUM ANALYZE")
 
 
-def measure(work: Callable[[], object], runs: int) -> str:
-    """Give the median and the 99th percentile in milliseconds."""
-    times = []
-    for _ in range(runs + 3):
-        begun = time.perf_counter()
-        work()
-        times.append((time.perf_counter() - begun) * 1000)
-    times = sorted(times[3:])
-    late = times[min(len(times) - 1, int(len(times) * 0.99))]
-    return f"{statistics.median(times):9.1f} {late:9.1f}"
-
-
 def run(kind: str, title: str, states: dict[str, int], jobs: int, runs: int) -> None:
     """Measure on one kind of database."""
     with (
@@ -124,7 +112,7 @@ def run(kind: str, title: str, states: dict[str, int], jobs: int, runs: int) -> 
             "… of one without jobs": f"/autotag/activity/{EMPTY}",
             "the overview": "/autotag/",
         }.items():
-            print(f"{name:<32} {measure(lambda at=path: get(at), runs)}", flush=True)
+            print(f"{name:<32} {measure(partial(get, path), runs)}", flush=True)
 
 
 def main() -> int:

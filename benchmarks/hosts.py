@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +133,18 @@ def host(kind: str, folder: Path, before: str = "", url: str = "") -> Iterator[H
         finally:
             with app.app_context():
                 db.engine.dispose()
+
+
+def measure(work: Callable[[], object], runs: int) -> str:
+    """Give the median and the 99th percentile in milliseconds."""
+    times = []
+    for _ in range(runs + 3):
+        begun = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - begun) * 1000)
+    times = sorted(times[3:])
+    late = times[min(len(times) - 1, int(len(times) * 0.99))]
+    return f"{statistics.median(times):9.2f} {late:9.2f}"
 
 
 def machine() -> str:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import random
-import statistics
 import sys
 import tempfile
 import time
@@ -26,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hosts import DATABASES, Host, host, machine
+from hosts import DATABASES, Host, host, machine, measure
 from sqlalchemy import String, func, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -194,18 +193,6 @@ def load_mariadb(raw: Any, table: str, columns: Sequence[str], found: Any) -> No
     while portion := list(itertools.islice(found, 5000)):
         cursor.executemany(statement, portion)
     raw.driver_connection.commit()
-
-
-def measure(work: Callable[[], object], runs: int) -> str:
-    """Give the median and the 99th percentile in milliseconds."""
-    times = []
-    for _ in range(runs + 3):
-        begun = time.perf_counter()
-        work()
-        times.append((time.perf_counter() - begun) * 1000)
-    times = sorted(times[3:])
-    late = times[min(len(times) - 1, int(len(times) * 0.99))]
-    return f"{statistics.median(times):9.2f} {late:9.2f}"
 
 
 def questions(

@@ -3,8 +3,9 @@
 
 const SECONDS = 5;
 const LONGEST = 300;
-// Of the server's time a page that is watched takes no more than this part.
-const SHARE = 20;
+// After an answer it waits so many times as long as that took: a server that has much to
+// count is asked less often.
+const PATIENCE = 20;
 
 const bar = document.querySelector("[data-activity]");
 const said = document.querySelector("[data-said]");
@@ -80,8 +81,8 @@ async function update() {
   } catch {
     failures += 1;
   }
-  const took = ((performance.now() - begun) / 1000) * SHARE;
-  wait(Math.min(LONGEST, Math.max(SECONDS, took) * 2 ** failures));
+  const took = (performance.now() - begun) / 1000;
+  wait(Math.min(LONGEST, failures ? SECONDS * 2 ** failures : Math.max(SECONDS, took * PATIENCE)));
 }
 
 function wait(seconds) {
