@@ -1,0 +1,86 @@
+"""The commands of the documentation exist, with the options that it gives them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from flask_autotag.cli import autotag_cli
+
+from .documents import TEXTS
+
+#: A line of a block, or between two pairs of backquotes.
+COMMAND = re.compile(r"(?:^ +(?:\$ )?|``)flask ([^`\n]*\bautotag [^`\n]+)", re.M)
+OPTION = re.compile(r"``(--[a-z][a-z-]*)[^`]*``")
+#: Options of other programs, by the program.
+OTHERS = {"gunicorn": {"--preload"}}
+
+
+def read_commands() -> Iterator[tuple[str, str]]:
+    for name, text in TEXTS.items():
+        for match in COMMAND.finditer(text):
+            yield name, match[1]
+
+
+def commands_of(command: click.Command) -> Iterator[click.Command]:
+    """Give *command* and all below it."""
+    yield command
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            yield from commands_of(below)
+
+
+def parse(arguments: list[str]) -> None:
+    """Find the command, and read its options and how many arguments it has."""
+    command: click.Command = autotag_cli
+    context = click.Context(command)
+    while isinstance(command, click.Group):
+        assert arguments, f"{command.name} takes a command"
+        found = command.get_command(context, arguments[0])
+        assert found is not None, f"no command {arguments[0]!r}"
+        command, arguments = found, arguments[1:]
+        context = click.Context(command, parent=context)
+    values, left, _ = command.make_parser(context).parse_args(arguments)
+    assert left == []
+    given = {name for name, value in values.items() if value is not None}
+    if len(arguments) > 0:
+        required = {p.name for p in command.params if p.required}
+        assert required <= given
+
+
+@pytest.mark.parametrize(("name", "line"), sorted(set(read_commands())))
+def test_a_command_exists(name: str, line: str) -> None:
+    words = shlex.split(line, comments=True)
+    parse(words[words.index("autotag") + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    sorted(
+        {
+            (name, match)
+            for name, text in TEXTS.items()
+            for match in OPTION.findall(text)
+        }
+    ),
+)
+def test_an_option_exists(name: str, option: str) -> None:
+    known = {
+        opt
+        for command in commands_of(autotag_cli)
+        for parameter in command.params
+        for opt in (*parameter.opts, *parameter.secondary_opts)
+    }
+    assert option in known.union(*OTHERS.values())
+
+
+def test_there_are_commands() -> None:
+    assert len(list(read_commands())) > 30
+    with pytest.raises(AssertionError):
+        parse(["tag-everything"])
+    with pytest.raises(click.UsageError):
+        parse(["purge", "--weeks", "3"])
