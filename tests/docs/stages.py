@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from flask import Flask, abort, redirect, request, session, url_for
+from flask import Flask, abort, g, redirect, request, session, url_for
 from flask.globals import app_ctx
 from flask_sqlalchemy import SQLAlchemy
+from moto.server import ThreadedMotoServer
 from sqlalchemy import select
 
 import flask_autotag
@@ -57,6 +60,8 @@ def cms_stage(folder: Path) -> Iterator[Names]:
         AUTOTAG_RUNNER="inline",
     )
     db.init_app(app)
+    # Requests share the context that the document's code is in, and so would users.
+    app.teardown_request(lambda _error: g.pop("_login_user", None))
     with app.app_context():
         db.create_all()
         names = _imports() | {"app": app, "db": db, "Photo": photo_model}
@@ -86,18 +91,40 @@ def tagging_stage(folder: Path) -> Iterator[Names]:
         }
 
 
+@contextmanager
+def s3_stage(folder: Path) -> Iterator[Names]:
+    """A CMS before the extension is installed, and a server that speaks S3."""
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "of the CMS",
+        "AWS_SECRET_ACCESS_KEY": "of the CMS too",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    try:
+        with patch.dict(os.environ, environment), cms_stage(folder) as names:
+            yield names
+            names["s3"].close()
+    finally:
+        server.stop()
+
+
 #: Of the documents that need another one than :func:`tagging_stage`.
 STAGES: dict[str, Stage] = {
     "README": cms_stage,
     "celery": celery_stage,
     "json": cms_stage,
     "quickstart": bare_stage,
+    "recipes/s3": s3_stage,
 }
 
 
 def stage_of(document: str) -> Stage:
     """Give the stage of a document."""
-    return STAGES.get(document, tagging_stage)
+    usual = cms_stage if document.startswith("recipes/") else tagging_stage
+    return STAGES.get(document, usual)
 
 
 def _imports() -> Names:

@@ -11,9 +11,21 @@ from .documents import DOCUMENTS, TEXTS, read_document, run_document
 from .stages import prepare_folder, stage_of
 
 WITH_CODE = [name for name in DOCUMENTS if list(read_document(name))]
+#: What libraries do that is none of our business, by document.
+WARNINGS = {
+    "recipes/sqlalchemy_file": "ignore:Unclosed file <tempfile.Spooled:ResourceWarning",
+}
 
 
-@pytest.mark.parametrize("name", WITH_CODE)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.filterwarnings(WARNINGS[name]))
+        if name in WARNINGS
+        else name
+        for name in WITH_CODE
+    ],
+)
 def test_the_code_of(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
