@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from doctest import ELLIPSIS
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ _PARSERS = (DocTestParser(ELLIPSIS), PythonCodeBlockParser(), SkipParser())
 def read_document(name: str) -> Document:
     """Find the code in a document: Python blocks, and sessions that begin with >>>."""
     return Document.parse(str(DOCUMENTS[name]), *_PARSERS)
+
+
+def console_lines(name: str) -> list[str]:
+    """Give the commands that a document's ``console`` blocks show."""
+    return re.findall(r"^ +\$ (.+)$", TEXTS[name], re.M)
 
 
 def run_document(name: str, names: dict[str, Any]) -> None:
