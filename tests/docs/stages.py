@@ -92,6 +92,14 @@ def tagging_stage(folder: Path) -> Iterator[Names]:
 
 
 @contextmanager
+def recipe_stage(folder: Path) -> Iterator[Names]:
+    """The same, with nothing imported: a recipe can be copied as it is."""
+    with cms_stage(folder) as names:
+        there = ("__name__", "app", "db", "Photo", "photo", "path")
+        yield {name: names[name] for name in there}
+
+
+@contextmanager
 def s3_stage(folder: Path) -> Iterator[Names]:
     """A CMS before the extension is installed, and a server that speaks S3."""
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
@@ -104,7 +112,7 @@ def s3_stage(folder: Path) -> Iterator[Names]:
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     try:
-        with patch.dict(os.environ, environment), cms_stage(folder) as names:
+        with patch.dict(os.environ, environment), recipe_stage(folder) as names:
             yield names
             names["s3"].close()
     finally:
@@ -123,7 +131,7 @@ STAGES: dict[str, Stage] = {
 
 def stage_of(document: str) -> Stage:
     """Give the stage of a document."""
-    usual = cms_stage if document.startswith("recipes/") else tagging_stage
+    usual = recipe_stage if document.startswith("recipes/") else tagging_stage
     return STAGES.get(document, usual)
 
 
