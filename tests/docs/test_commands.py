@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 
+from flask_autotag import AssetRef
 from flask_autotag.cli import autotag_cli
 
+from ..hosts import ESPRESSO
 from .documents import TEXTS
+from .stages import tagging_stage
 
 #: A line of a block, or between two pairs of backquotes.
 COMMAND = re.compile(r"(?:^ +(?:\$ )?|``)flask ([^`\n]*\bautotag [^`\n]+)", re.M)
@@ -84,3 +89,40 @@ def test_there_are_commands() -> None:
         parse(["tag-everything"])
     with pytest.raises(click.UsageError):
         parse(["purge", "--weeks", "3"])
+
+
+#: What is not run, and why.
+NOT_RUN = {
+    "models add": "needs a model to be downloaded, or of one's own",
+    "models remove": "needs a model that was added",
+    "worker": "runs until it is stopped",
+    "untag": "asks first",
+    "commit": "asks first",
+    "explain": "names no image",
+}
+
+
+def is_run(command: str) -> bool:
+    """Whether it is none of those; they stand alone or before options."""
+    words = command.partition(" --")[0]
+    return words not in NOT_RUN and " ".join(words.split()[:2]) not in NOT_RUN
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in read_commands()}))
+def test_the_commands_of(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They run, one after the other, in a CMS with a photo that is watched."""
+    monkeypatch.chdir(tmp_path)
+    for file in ("a.jpg", "b.jpg", "photo.jpg"):
+        shutil.copy(ESPRESSO, file)
+    with tagging_stage(tmp_path) as names:
+        app, autotag = names["app"], names["autotag"]
+        autotag.watch(names["Photo"], image=lambda photo: photo.path)
+        autotag.add_tag(AssetRef("photo", "42"), "Rex")
+        for document, line in read_commands():
+            words = shlex.split(line, comments=True)
+            arguments = words[words.index("autotag") :]
+            if document == name and is_run(" ".join(arguments[1:])):
+                done = app.test_cli_runner().invoke(args=arguments, input="a-key\n")
+                assert done.exit_code == 0, f"{line}: {done.output}"
