@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from flask import Flask, abort, g, redirect, request, session, url_for
+from flask import Flask, abort, g, has_app_context, redirect, request, session, url_for
 from flask.globals import app_ctx
 from flask_sqlalchemy import SQLAlchemy
 from moto.server import ThreadedMotoServer
@@ -30,9 +30,14 @@ Stage = Callable[[Path], AbstractContextManager[Names]]
 def bare_stage(_folder: Path) -> Iterator[Names]:
     """Nothing but a picture: the document makes ``app`` and ``db``."""
     names = _imports()
-    yield names
-    app_ctx.pop()
-    close(names["app"], names["db"])
+    try:
+        yield names
+    finally:
+        # Left behind by code that failed, it would be that of the next test.
+        if has_app_context():
+            app_ctx.pop()
+        if "autotag" in names:
+            close(names["app"], names["db"])
 
 
 @contextmanager

@@ -39,6 +39,12 @@ def commands_of(command: click.Command) -> Iterator[click.Command]:
             yield from commands_of(below)
 
 
+def arguments_of(line: str) -> list[str]:
+    """Give what follows ``flask autotag``, without what only a shell reads."""
+    words = shlex.split(line.partition(" > ")[0], comments=True)
+    return words[words.index("autotag") + 1 :]
+
+
 def parse(arguments: list[str]) -> None:
     """Find the command, and read its options and how many arguments it has."""
     command: click.Command = autotag_cli
@@ -59,8 +65,7 @@ def parse(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(("name", "line"), sorted(set(read_commands())))
 def test_a_command_exists(name: str, line: str) -> None:
-    words = shlex.split(line, comments=True)
-    parse(words[words.index("autotag") + 1 :])
+    parse(arguments_of(line))
 
 
 @pytest.mark.parametrize(
@@ -121,8 +126,9 @@ def test_the_commands_of(
         autotag.watch(names["Photo"], image=lambda photo: photo.path)
         autotag.add_tag(AssetRef("photo", "42"), "Rex")
         for document, line in read_commands():
-            words = shlex.split(line, comments=True)
-            arguments = words[words.index("autotag") :]
-            if document == name and is_run(" ".join(arguments[1:])):
-                done = app.test_cli_runner().invoke(args=arguments, input="a-key\n")
+            arguments = arguments_of(line)
+            if document == name and is_run(" ".join(arguments)):
+                done = app.test_cli_runner().invoke(
+                    args=["autotag", *arguments], input="a-key\n"
+                )
                 assert done.exit_code == 0, f"{line}: {done.output}"
