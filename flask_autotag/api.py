@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 
 from . import decisions, query, store
-from .assets import (
-    DEFAULT_INSTANCE,
-    ImageSource,
-    Upload,
-    saved_ref,
-)
+from .assets import ImageSource, Upload, saved_ref
 from .database import Database, writing_connection
 from .errors import TransactionError
 from .explain import Explanation, explain
@@ -45,14 +40,14 @@ class TagAPI(Questions):
         self,
         asset: object,
         image: ImageSource | None = None,
-        instance: str = DEFAULT_INSTANCE,
+        instance: str | None = None,
     ) -> list[AppliedTag]:
         """Tag an asset before returning. It takes the time of a classification.
 
         :param asset: a model instance that is committed, or an :class:`AssetRef`.
         :param image: its image; by default found by :meth:`watch`'s function or the
             image loader.
-        :param instance: the tenant.
+        :param instance: as in :meth:`add_tag`.
         :return: its tags, as :meth:`tags_for` gives them.
         :raises TaggingError: if it could not be tagged.
         :raises TransactionError: if the host's session has uncommitted writes, which
@@ -65,17 +60,18 @@ class TagAPI(Questions):
             data = load_asset(state, ref)
         else:
             data = read(image, state.config.max_image_bytes)
-        settings = state.settings_for(instance)
+        tenant = instance or self._hooks.instance_of(asset)
+        settings = state.settings_for(tenant)
         # Here and not above: a host that starts asks nobody yet.
         from . import remote
 
-        classified = remote.classify(self._app(), state, instance, data, settings)
+        classified = remote.classify(self._app(), state, tenant, data, settings)
 
         def work(session: Session) -> list[AppliedTag]:
             # Settings and words may have changed while the image was classified.
-            now = state.stored_settings().settings(session, instance)
-            store.store(session, models, [store.Entry(ref, instance, classified, now)])
-            return query.tags_for(session, models, ref, instance)
+            now = state.stored_settings().settings(session, tenant)
+            store.store(session, models, [store.Entry(ref, tenant, classified, now)])
+            return query.tags_for(session, models, ref, tenant)
 
         return database.transact(work)
 

@@ -141,7 +141,7 @@ class AutoTag(HookRegistry, TagAPI):
 
         :param model: a mapped class; its subclasses are watched too.
         :param image: gets the object, in a worker, and returns its image: a path,
-            bytes or a binary file.
+            bytes or a binary file, which is closed afterwards.
         :param instance: the tenant, or a function of the object that finds it.
         :param columns: the attributes that say which image it is. When one of them
             changes, the object is tagged again; without any, an image that replaces

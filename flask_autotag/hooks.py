@@ -96,8 +96,8 @@ class HookRegistry:
         With a loader, no upload's bytes are kept in the database.
 
         :param loader: takes an :class:`AssetRef`; returns a path, bytes or a binary
-            file; raises ``LookupError`` if the asset is gone. It is called in an
-            application context.
+            file, which is closed afterwards; raises ``LookupError`` if the asset is
+            gone. It is called in an application context.
         :return: *loader*, so that this can decorate it.
         """
         self._hooks.image_loader = loader

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from flask_autotag import AssetError, AssetRef, ImageMissing, image_uploaded
 from flask_autotag.jobs.worker import Worker
 
-from .hosts import ESPRESSO, Host, make_host, store_labels
+from .hosts import ESPRESSO, ESPRESSO_TAGS, Host, make_host, store_labels
 from .settings.desk import Desk
 
 PHOTO = AssetRef("photo", "7")
@@ -175,6 +175,8 @@ def test_a_watched_object_is_of_the_instance_that_its_watch_finds(host: Host) ->
         host.db.session.commit()
         host.autotag.add_tag(photo, "Rex")
         assert [tag.name for tag in host.autotag.tags_for(photo, "news")] == ["Rex"]
+        assert len(host.autotag.tag_now(photo)) == 1 + len(ESPRESSO_TAGS)
+        assert host.autotag.tags_for(photo, "default") == []
         host.db.session.delete(photo)
         host.db.session.commit()
         for model in (host.models.asset, host.models.assignment, host.models.job):

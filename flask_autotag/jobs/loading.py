@@ -63,8 +63,10 @@ def _load_by_host(state: State, asset: AssetRef) -> bytes:
     watch = state.hooks.watches.get(asset.type)
     if watch is not None:
         return _load_watched(state, watch, asset, most)
-    if state.hooks.image_loader is not None:
-        return read(state.hooks.image_loader(asset), most)
+    loader = state.hooks.image_loader
+    if loader is not None:
+        # As a function, for what that opens is closed.
+        return read(lambda: loader(asset), most)
     raise ImageMissing(
         f"Nothing tells where the image of {asset} is: register an image_loader."
     )
@@ -76,7 +78,7 @@ def _load_watched(state: State, watch: Watch, asset: AssetRef, most: int) -> byt
         found = session.get(watch.model, key)
         if found is None:
             raise LookupError(asset)
-        return read(watch.image(found), most)
+        return read(lambda: watch.image(found), most)
 
 
 @contextlib.contextmanager

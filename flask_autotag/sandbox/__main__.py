@@ -29,6 +29,7 @@ LARGEST_FILE = MIB
 
 def main() -> None:
     """Serve requests from standard input."""
+    _leave_signals_to_the_parent()
     memory_limit, timeout = int(sys.argv[1]), float(sys.argv[2])
     answers = _claim_standard_output()
     # Process-wide, and below the limit for JPEG; those of images.py replace it.
@@ -52,6 +53,16 @@ def serve(requests: IO[bytes], answers: IO[bytes], timeout: float) -> None:
         answer, reduced_image = _answer(request, data, providers)
         _end_after(0)
         write_frame(answers, answer, reduced_image)
+
+
+def _leave_signals_to_the_parent() -> None:
+    """Ignore what a terminal, or systemd, sends to the parent and all its children.
+
+    The parent finishes the image at hand first; then this process reads that its
+    standard input was closed, and ends.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _end_after(seconds: float) -> None:

@@ -11,7 +11,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from flask import Flask
@@ -64,6 +64,22 @@ def test_a_loader_finds_what_is_no_longer_at_its_path(
 
     image_uploaded.send(inline_host.app, asset=PHOTO, image=tmp_path / "elsewhere.jpg")
     assert [tag.name for tag in inline_host.tagged[0]["tags"]] == ESPRESSO_TAGS
+
+
+def test_what_the_host_opens_for_a_worker_is_closed(inline_host: Host) -> None:
+    opened: list[IO[bytes]] = []
+
+    def open_photo(_photo: object) -> IO[bytes]:
+        opened.append(ESPRESSO.open("rb"))
+        return opened[-1]
+
+    inline_host.autotag.image_loader(open_photo)
+    inline_host.autotag.watch(inline_host.Photo, image=open_photo)
+    image_uploaded.send(inline_host.app, asset=AssetRef("file", "1"))
+    with inline_host.app.app_context():
+        inline_host.add_photo()
+    assert len(inline_host.tagged) == 2
+    assert [file.closed for file in opened] == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,17 @@ def test_a_child_that_died_while_idle_crashes_only_when_asked(start: Start) -> N
         ask(child, ESPRESSO.read_bytes())
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_leaves_the_child_at_work(
+    start: Start, number: signal.Signals
+) -> None:
+    """As Ctrl+C in a terminal and ``systemctl stop`` send it."""
+    child = start()
+    ask(child, encode(Image.new("RGB", (64, 48))))
+    os.kill(pid_of(child), number)
+    assert labels(ask(child, ESPRESSO.read_bytes()))
+
+
 def test_an_interrupted_request_ends_the_child(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
