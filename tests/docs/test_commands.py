@@ -101,6 +101,8 @@ NOT_RUN = {
     "models add": "needs a model to be downloaded, or of one's own",
     "models remove": "needs a model that was added",
     "worker": "runs until it is stopped",
+    "downgrade-db REVISION": "asks first",
+    "downgrade-db 0001": "asks first",
     "untag": "asks first",
     "commit": "asks first",
     "explain": "names no image",
