@@ -7,7 +7,15 @@ import pytest
 
 import flask_autotag
 
-HEAVY = ["PIL", "ai_edge_litert", "cryptography", "numpy", "requests", "tensorflow"]
+HEAVY = [
+    "PIL",
+    "ai_edge_litert",
+    "cryptography",
+    "numpy",
+    "prometheus_client",
+    "requests",
+    "tensorflow",
+]
 
 
 def test_the_public_names_are_these_and_no_others() -> None:
