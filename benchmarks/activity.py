@@ -1,8 +1,8 @@
 """What the page of activity costs the server, beside a bare count of the same jobs.
 
 The jobs are in three instances: in all states, or all failed, for reasons of which each
-has as many. All ended in the last day. Times are of a whole request for the page, in
-milliseconds: the median and the 99th percentile.
+has as many. All ended in the last day. Times are of a whole request for the page, or of
+collecting the metrics, in milliseconds: the median and the 99th percentile.
 
 ::
 
@@ -24,6 +24,8 @@ from typing import Any
 
 from hosts import DATABASES, Host, host, machine, measure
 from sqlalchemy import func, insert, select
+
+from flask_autotag.metrics import AutoTagCollector
 
 INSTANCES = ("one", "two", "three")
 #: Another one has no jobs.
@@ -113,6 +115,13 @@ def run(kind: str, title: str, states: dict[str, int], jobs: int, runs: int) -> 
             "the overview": "/autotag/",
         }.items():
             print(f"{name:<32} {measure(partial(get, path), runs)}", flush=True)
+        collector = AutoTagCollector(running.autotag, running.app)
+
+        def scrape() -> None:
+            [up, *_] = collector.collect()
+            assert up.samples[0].value == 1
+
+        print(f"{'metrics':<32} {measure(scrape, runs)}", flush=True)
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ from .models import Models
 #: Where counts stop while somebody waits for them.
 COUNTED = 100_000
 #: States that an administrator looks for; how much was ever done says nothing.
-_STATES = (QUEUED, RUNNING, FAILED, QUARANTINED)
+STATES = (QUEUED, RUNNING, FAILED, QUARANTINED)
 #: Jobs that a reason names; those in quarantine are looked at one by one.
 _EXAMPLES: Mapping[str, int] = {FAILED: 3, QUARANTINED: 20}
 _NONE: Mapping[str, int] = {}
@@ -64,7 +64,7 @@ def read_activity(session: Session, models: Models, instance: str) -> Activity:
     :param instance: or :data:`.SYSTEM`, for all instances.
     """
     tenant = None if instance == SYSTEM else instance
-    closed, calls = _providers(session, models, tenant)
+    closed, calls = read_providers(session, models, instance)
     return Activity(
         read_summary(session, models, instance, _EXAMPLES),
         last_day(session, models, tenant),
@@ -86,13 +86,18 @@ def read_summary(
     :param examples: how many jobs a reason names, by the state of these.
     """
     tenant = None if instance == SYSTEM else instance
-    return read_report(session, models, tenant, _STATES, COUNTED, examples)
+    return read_report(session, models, tenant, STATES, COUNTED, examples)
 
 
-def _providers(
-    session: Session, models: Models, instance: str | None
+def read_providers(
+    session: Session, models: Models, instance: str
 ) -> tuple[list[Closed], dict[str, int]]:
-    if instance is None:
+    """Read only how the providers fare.
+
+    :param instance: or :data:`.SYSTEM`, for all instances.
+    :return: those that are not asked now, and the images that each was sent this month.
+    """
+    if instance == SYSTEM:
         found = gate.read_closed(session, models)
         return [Closed(*one) for one in found], gate.read_calls(session, models)
     states = gate.read_states(session, models, instance)

@@ -63,6 +63,12 @@ KEYS: Mapping[str, Key] = {
         "Where the JSON API is, such as ``/api/autotag``; see :doc:`json`. ``None``"
         " leaves it out.",
     ),
+    "AUTOTAG_METRICS": Key(
+        None,
+        checks.url_prefix,
+        "Where the host serves metrics for Prometheus (extra ``metrics``), such as"
+        " ``/metrics/autotag``; see :doc:`metrics`. ``None`` leaves them out.",
+    ),
     "AUTOTAG_BASE_TEMPLATE": Key(
         "autotag/base.html",
         checks.text,
@@ -130,6 +136,7 @@ class Config:
     celery_queue: str | None
     url_prefix: str | None
     api: str | None
+    metrics: str | None
     base_template: str
     secret_keys: tuple[str, ...] | None = field(repr=False)
     allowed_origins: frozenset[str]

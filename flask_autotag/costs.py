@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 
 _CURRENCY = r"(?:(?P<{}>[^\w\s.,+-])|[A-Za-z]{{3}})"
@@ -30,6 +30,11 @@ class Price:
     amount: Decimal
     before: str = ""
     behind: str = ""
+
+    @property
+    def currency(self) -> str:
+        """Its sign or code, such as ``$`` or ``EUR``; empty without one."""
+        return (self.before or self.behind).strip().upper()
 
     def write(self, amount: Decimal) -> str:
         """Write another amount of the same currency, such as ``$1,016.40``."""
@@ -58,6 +63,15 @@ def estimate(images: int, price: str | None) -> str | None:
     """
     if price is None:
         return None
+    cost = total(images, price)
+    return cost.write(cost.amount)
+
+
+def total(images: int, price: str) -> Price:
+    """Estimate the same as an amount.
+
+    :param price: of 1,000 images.
+    """
     unit = parse(price)
-    total = unit.amount * images / 1000
-    return unit.write(total.quantize(_CENT, ROUND_CEILING))
+    amount = unit.amount * images / 1000
+    return replace(unit, amount=amount.quantize(_CENT, ROUND_CEILING))

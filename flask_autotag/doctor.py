@@ -15,7 +15,7 @@ from .checks import SHORTEST_SECRET
 from .database import is_shared_memory
 from .doctor_counters import check_counters
 from .doctor_tables import check_tables
-from .doctor_web import check_api, check_pages
+from .doctor_web import check_api, check_metrics, check_pages
 from .errors import ModelError, TaggingError
 from .findings import ERROR, OK, WARNING, Finding
 from .jobs.loading import load_asset
@@ -311,6 +311,7 @@ _CHECKS: dict[str, Check] = {
     "keys": _check_keys,
     "pages": check_pages,
     "API": check_api,
+    "metrics": check_metrics,
     "child process": _check_child,
     "queue": _check_queue,
     "counters": check_counters,

@@ -1,4 +1,4 @@
-"""Examines what an installation serves: the pages and the JSON API."""
+"""Examines what an installation serves: the pages, the JSON API and metrics."""
 
 from __future__ import annotations
 
@@ -29,27 +29,47 @@ def check_pages(app: Flask, state: State) -> Iterator[Finding]:
             "Correct AUTOTAG_BASE_TEMPLATE.",
         )
         return
-    if state.hooks.authorizer is None:
-        yield Finding(
-            WARNING,
-            "pages",
-            f"Nobody may open the settings pages at {state.config.url_prefix}/.",
-            "Register an authorizer, or set AUTOTAG_URL_PREFIX = None.",
-        )
-    else:
-        yield Finding(OK, "pages", f"They are at {state.config.url_prefix}/.")
+    address = f"{state.config.url_prefix}/."
+    yield _for_whom(
+        state,
+        "pages",
+        f"They are at {address}",
+        f"Nobody may open the settings pages at {address}",
+        "AUTOTAG_URL_PREFIX",
+    )
 
 
 def check_api(_app: Flask, state: State) -> Iterator[Finding]:
     """Find out whether anybody may use the API, if there is one."""
     if state.config.api is None:
         return
-    if state.hooks.authorizer is None:
-        yield Finding(
-            WARNING,
-            "API",
-            f"Nobody may use the JSON API at {state.config.api}/.",
-            "Register an authorizer, or set AUTOTAG_API = None.",
-        )
-    else:
-        yield Finding(OK, "API", f"It is at {state.config.api}/.")
+    address = f"{state.config.api}/."
+    yield _for_whom(
+        state,
+        "API",
+        f"It is at {address}",
+        f"Nobody may use the JSON API at {address}",
+        "AUTOTAG_API",
+    )
+
+
+def check_metrics(_app: Flask, state: State) -> Iterator[Finding]:
+    """Find out whether anybody may read the metrics, if the host serves them."""
+    if state.config.metrics is None:
+        return
+    address = f"{state.config.metrics}."
+    yield _for_whom(
+        state,
+        "metrics",
+        f"They are at {address}",
+        f"Nobody may read the metrics at {address}",
+        "AUTOTAG_METRICS",
+    )
+
+
+def _for_whom(state: State, subject: str, where: str, nobody: str, key: str) -> Finding:
+    """Tell where something is, or that nobody may open it."""
+    if state.hooks.authorizer is not None:
+        return Finding(OK, subject, where)
+    fix = f"Register an authorizer, or set {key} = None."
+    return Finding(WARNING, subject, nobody, fix)

@@ -32,6 +32,7 @@ from .database import (
     track_writes,
 )
 from .errors import ConfigurationError
+from .exposition import register_metrics
 from .hooks import HookRegistry, Watch
 from .jobs import outbox
 from .jobs.runners import make_runner
@@ -98,6 +99,14 @@ class AutoTag(HookRegistry, TagAPI):
         app.cli.add_command(autotag_cli)
         register_pages(app, state.config.url_prefix)
         register_api(app, state.config.api, state.config.url_prefix)
+        register_metrics(
+            app,
+            state.config.metrics,
+            {
+                "AUTOTAG_URL_PREFIX": state.config.url_prefix,
+                "AUTOTAG_API": state.config.api,
+            },
+        )
         request_started.connect(self._on_request_started, app)
         weakref.finalize(app, _shut_down, state)
 

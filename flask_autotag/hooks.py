@@ -113,7 +113,8 @@ class HookRegistry:
             ``"try_image"``, and ``"review_tags"`` for the tags of images, which
             implies none of the others; the instance is ``None`` for the system's own
             settings, which hold for all instances. The JSON API asks about
-            ``"view_tags"``, ``"review_tags"`` and ``"enqueue"``.
+            ``"view_tags"``, ``"review_tags"`` and ``"enqueue"``; metrics are asked for
+            as ``"view_metrics"``, of the system.
         :return: *may*.
         """
         self._hooks.authorizer = may

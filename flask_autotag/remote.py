@@ -31,6 +31,7 @@ from .providers.registry import enabled_elsewhere
 from .settings.resolution import Settings
 from .state import State
 from .tagging import Classified, classified, question
+from .timings import ASK
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -294,6 +295,7 @@ def _call(
     except TaggingError as error:
         failure = error
         outcomes = {image.sha256: error for image in sent}
+    state.exchanges.add(request.provider.name, failure.code if failure else "")
     _conclude(state, request, outcomes, failure)
     inquiries.tidy(state.database)
     return outcomes
@@ -305,9 +307,9 @@ def _ask(
     provider = request.provider
     settings = request.settings[provider.name]
     try:
-        answers = provider.classify(
-            images, settings, Http(state.config.allowed_origins)
-        )
+        http = Http(state.config.allowed_origins)
+        with state.timings.measuring(ASK, provider.name):
+            answers = provider.classify(images, settings, http)
         if len(answers) != len(images):
             raise ProviderError(f"{provider.section.title} gave no usable answer.")
         return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from flask import current_app
@@ -16,6 +16,8 @@ from .settings.fields import Layer, Section
 from .settings.resolution import Settings
 from .settings.sealing import sealer_for
 from .settings.stored import StoredSettings
+from .tally import Tally
+from .timings import Timings
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -42,7 +44,12 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class State:
-    """What belongs to one application. It does not refer to the application."""
+    """What belongs to one application. It does not refer to the application.
+
+    :ivar timings: how long the stages of tagging took in this process.
+    :ivar ends: what became of the jobs that this process worked on.
+    :ivar exchanges: what became of its exchanges with providers elsewhere.
+    """
 
     config: Config
     sections: Sequence[Section]
@@ -51,6 +58,9 @@ class State:
     hooks: Hooks
     pool: Pool
     runner: Runner
+    timings: Timings = field(default_factory=Timings)
+    ends: Tally = field(default_factory=Tally)
+    exchanges: Tally = field(default_factory=Tally)
 
     def stored_settings(self) -> StoredSettings:
         """Give what reads and writes settings, inside the application's context."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_autotag.costs import estimate, parse
+from flask_autotag.costs import estimate, parse, total
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,18 @@ def test_an_estimate_is_no_less_than_the_price_and_a_price_itself(
     assert written.startswith(currency)
     number = Decimal(written.removeprefix(currency).replace(",", ""))
     assert 0 <= number - amount * images / 1000 < Decimal("0.01")
+
+
+@pytest.mark.parametrize(
+    ("price", "amount", "currency"),
+    [
+        ("$1.50", "18.60", "$"),
+        ("1.50\u202f€", "18.60", "€"),
+        ("EUR 1.50", "18.60", "EUR"),
+        ("1.5usd", "18.60", "USD"),
+        ("1.5", "18.60", ""),
+    ],
+)
+def test_the_amount_and_its_currency(price: str, amount: str, currency: str) -> None:
+    found = total(12_400, price)
+    assert (found.amount, found.currency) == (Decimal(amount), currency)

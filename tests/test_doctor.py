@@ -250,6 +250,18 @@ def test_an_api_for_nobody(sqlite_url: str) -> None:
         assert diagnose(host)["API"].message == "It is at /api/autotag/."
 
 
+def test_metrics_for_nobody(sqlite_url: str) -> None:
+    with make_host(sqlite_url, AUTOTAG_METRICS="/metrics/autotag") as host:
+        found = diagnose(host)["metrics"]
+        assert (found.level, found.message, found.fix) == (
+            "warning",
+            "Nobody may read the metrics at /metrics/autotag.",
+            "Register an authorizer, or set AUTOTAG_METRICS = None.",
+        )
+        host.autotag.authorizer(lambda _action, _instance: True)
+        assert diagnose(host)["metrics"].message == "They are at /metrics/autotag."
+
+
 def test_no_pages(sqlite_url: str) -> None:
     with make_host(sqlite_url, AUTOTAG_URL_PREFIX=None) as host:
         assert diagnose(host)["pages"].level == "ok"

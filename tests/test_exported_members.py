@@ -16,6 +16,7 @@ HEAVY = [
     "alembic",
     "cryptography",
     "numpy",
+    "prometheus_client",
     "requests",
     "tensorflow",
 ]

@@ -19,6 +19,8 @@ VIEW, CHANGE, TRY = "view_settings", "change_settings", "try_image"
 REVIEW = "review_tags"
 #: Those of the JSON API alone.
 VIEW_TAGS, ENQUEUE = "view_tags", "enqueue"
+#: That of metrics, of the system alone.
+VIEW_METRICS = "view_metrics"
 
 #: Where a request keeps the authorizer's answers.
 _ANSWERS = "flask_autotag.answers"

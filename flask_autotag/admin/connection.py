@@ -12,7 +12,7 @@ from .. import gate
 from ..errors import TaggingError
 from ..providers.base import RemoteProvider, SentImage
 from ..providers.http import Http
-from ..providers.registry import providers
+from ..providers.registry import elsewhere
 from ..remote import missing_fields
 from ..settings.resolution import Settings
 from ..state import State
@@ -68,10 +68,7 @@ def try_connection(
 
 def find(name: str) -> type[RemoteProvider] | None:
     """Give a provider elsewhere by its name."""
-    for provider in providers():
-        if provider.name == name and issubclass(provider, RemoteProvider):
-            return provider
-    return None
+    return next((one for one in elsewhere() if one.name == name), None)
 
 
 def _ask(state: State, provider: type[RemoteProvider], values: Any) -> ConnectionTest:

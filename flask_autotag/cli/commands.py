@@ -11,14 +11,16 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
+from ..exposition import serving
 from ..jobs.progress import LogProgress, TerminalProgress, logging_to
 from ..jobs.queue import ENDS, FAILED, QUARANTINED, QUEUED, RUNNING
 from ..jobs.report import report
 from ..jobs.supervise import default_processes, supervise
 from ..jobs.upkeep import purge, retry
 from ..jobs.worker import Worker
+from .address import read_address
 from .bulk import commit, tag_untagged, untag
-from .common import check_text, current, telling_of_tables
+from .common import check_text, current, telling, telling_of_tables
 from .explaining import explain, try_files
 from .models import models_cli
 from .retag import retag
@@ -49,8 +51,20 @@ from .vocabulary import vocabulary_cli
     type=click.Path(dir_okay=False, path_type=Path),
     help="A file to write to every five seconds while all is well.",
 )
+@click.option(
+    "--metrics",
+    metavar="[HOST:]PORT",
+    callback=read_address,
+    help="Serve metrics for Prometheus there (extra metrics); on this machine alone"
+    " unless a host is given, such as 0.0.0.0:9187.",
+)
 def worker(
-    processes: int, drain: bool, once: bool, log: str | None, health_file: Path | None
+    processes: int,
+    drain: bool,
+    once: bool,
+    log: str | None,
+    health_file: Path | None,
+    metrics: tuple[str, int] | None,
 ) -> None:
     """Tag queued images until told to stop (SIGTERM, or Ctrl+C).
 
@@ -59,7 +73,11 @@ def worker(
     """
     app, state = current()
     terminal = log is None and sys.stdout.isatty()
-    with nullcontext() if terminal else logging_to(sys.stderr, log or "plain"):
+    with (
+        telling(),
+        nullcontext() if terminal else logging_to(sys.stderr, log or "plain"),
+        nullcontext() if metrics is None else serving(app, *metrics),
+    ):
         if once:
             worked = Worker(app, state).work(1)
             click.echo(f"Worked on {_jobs(worked)}.")

@@ -8,8 +8,8 @@ import weakref
 from typing import TYPE_CHECKING
 
 from ..state import State
+from ..tally import Tally
 from .leases import Leases
-from .tally import Tally
 from .worker import BATCH, Worker
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Crew:
     def __init__(
         self, app: Flask, state: State, threads: int = 1, drain: bool = False
     ) -> None:
-        self.tally = Tally()
+        self.tally = Tally(state.ends)
         #: The last that kept a thread from its work.
         self.error: Exception | None = None
         # Not held: an application that is dropped ends its threads.

@@ -33,9 +33,12 @@ def finish(session: Session, models: Models, jobs: Collection[Job]) -> bool:
     return _end(session, models, jobs, DONE, None)
 
 
-def cancel(database: Database, job: Job, error: TaggingError) -> None:
-    """End a job that is not wanted any more."""
-    database.transact(
+def cancel(database: Database, job: Job, error: TaggingError) -> bool:
+    """End a job that is not wanted any more.
+
+    :return: ``False`` if it is no longer this worker's.
+    """
+    return database.transact(
         lambda session: _end(session, database.models, [job], CANCELLED, error)
     )
 

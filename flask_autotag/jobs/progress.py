@@ -12,8 +12,8 @@ from typing import IO
 
 import click
 
+from ..tally import Tally
 from .queue import CANCELLED, DONE, FAILED, QUARANTINED, QUEUED
-from .tally import Tally
 
 #: Seconds between two reports in a log.
 REPORT = 60.0

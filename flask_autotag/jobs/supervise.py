@@ -14,8 +14,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from ..state import State
+from ..tally import Tally
 from .crew import Crew
-from .tally import Tally
 
 if TYPE_CHECKING:
     from flask import Flask

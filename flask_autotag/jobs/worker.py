@@ -26,12 +26,13 @@ from ..signals import send_safely, tagging_failed
 from ..state import State
 from ..store import Entry, store
 from ..tagging import classified, question
+from ..tally import Tally
+from ..timings import CLASSIFY, LOAD, STORE
 from . import claims, ends, rules
 from .announce import announce
 from .leases import Batch, Leases
 from .loading import load
-from .queue import DONE, QUEUED, RULES, RUNNING, Job
-from .tally import Tally
+from .queue import CANCELLED, DONE, QUEUED, RULES, RUNNING, Job
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -57,7 +58,7 @@ class Worker:
     :param leases: renews the leases of what is claimed; without it one job is
         claimed at a time, with a lease that lasts.
     :param stop: when set, jobs that have not begun are handed back.
-    :param tally: counts what came of the jobs.
+    :param tally: counts what came of the jobs; by default that of the process.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Worker:
         self._size = BATCH if leases else 1
         self._lease = claims.LEASE if leases else state.config.timeout + LEASE_MARGIN
         self._stop = stop or threading.Event()
-        self._tally = tally or Tally()
+        self._tally = tally or state.ends
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
 
     def drain(self) -> int:
@@ -153,8 +154,13 @@ class Worker:
                 if isinstance(outcome, TaggingError):
                     self._fail(batch, job, outcome)
                 else:
+                    self._note_seconds(outcome)
                     answered.append((job, about, outcome))
         return list(self._ask_elsewhere(batch, answered))
+
+    def _note_seconds(self, answer: Answer) -> None:
+        if answer.seconds is not None:
+            self._state.timings.add(CLASSIFY, answer.seconds)
 
     def _ask_elsewhere(
         self, batch: Batch, answered: Sequence[tuple[Job, Question, Answer]]
@@ -205,7 +211,8 @@ class Worker:
         with self._app.app_context():
             if job.instance not in known:
                 known[job.instance] = self._state.settings_for(job.instance)
-            data = load(self._state, job)
+            with self._state.timings.measuring(LOAD):
+                data = load(self._state, job)
         return question(data, known[job.instance], self._state.config.machine)
 
     @contextlib.contextmanager
@@ -274,7 +281,8 @@ class Worker:
             store(session, models, self._by_present_rules(session, pairs))
             return True
 
-        return self._state.database.transact(work)
+        with self._state.timings.measuring(STORE):
+            return self._state.database.transact(work)
 
     def _by_present_rules(
         self, session: Session, pairs: Sequence[tuple[Job, Entry]]
@@ -316,7 +324,8 @@ class Worker:
         batch.drop([job])
         with self._app.app_context():
             if isinstance(error, TaggingOff):
-                ends.cancel(self._state.database, job, error)
+                if ends.cancel(self._state.database, job, error):
+                    self._tally.add(CANCELLED, error.code)
             elif isinstance(error, TryLater):
                 claims.hand_back(self._state.database, [job], error.seconds)
                 logger.info("%s has to wait: %s", job.asset, error)
@@ -328,7 +337,7 @@ class Worker:
     def _tell_failure(self, job: Job, error: TaggingError, state: str | None) -> None:
         if state is None:
             return
-        self._tally.add(state)
+        self._tally.add(state, error.code)
         if state == QUEUED:
             logger.info("%s will be tried again: %s", job.asset, error)
             return

@@ -80,6 +80,11 @@ def enabled_elsewhere(settings: Settings) -> list[type[RemoteProvider]]:
     return [one for one in enabled(settings) if issubclass(one, RemoteProvider)]
 
 
+def elsewhere() -> list[type[RemoteProvider]]:
+    """Give all that are asked over the network, turned on or not."""
+    return [one for one in providers() if issubclass(one, RemoteProvider)]
+
+
 def is_enabled(settings: Settings, provider: str) -> bool:
     """Whether a provider is there and turned on."""
     return bool(settings.values.get(provider, {}).get("enabled"))

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from typing import IO, Any
 
 from PIL import Image
@@ -79,8 +80,10 @@ def _answer(
     request: dict[str, Any], data: bytes, providers: dict[str, LocalProvider]
 ) -> tuple[dict[str, Any], bytes]:
     """Give the answer, and the reduced image if that was asked for."""
+    start = time.perf_counter()
     try:
-        return _classify(request, data, providers)
+        answer, small = _classify(request, data, providers)
+        return {**answer, "seconds": time.perf_counter() - start}, small
     except TaggingError as error:
         return _error(error), b""
     except MemoryError:

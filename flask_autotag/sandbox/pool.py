@@ -76,11 +76,17 @@ class Answer:
 
     :param predictions: one of each provider that was asked.
     :param reduced: the image as a small JPEG, if that was asked for.
+    :param seconds: that the child worked on it, for it alone knows: others wait for
+        it before, and it waits for them afterwards.
     """
 
     predictions: Sequence[Prediction]
     reduced: SentImage | None = None
+    seconds: float | None = None
 
+
+#: Seconds of the longest ``AUTOTAG_TIMEOUT``: no child works on one image for longer.
+_LONGEST = 3600.0
 
 #: What came of a question.
 Outcome = Answer | TaggingError
@@ -282,7 +288,8 @@ def _read_answer(answer: dict[str, Any], data: bytes, asked: Question) -> Answer
             _read_prediction(item, name)
             for item, name in zip(answer["predictions"], names, strict=True)
         ]
-        return Answer(predictions, _read_reduced(answer, data, asked))
+        reduced = _read_reduced(answer, data, asked)
+        return Answer(predictions, reduced, _read_seconds(answer))
     except (KeyError, OverflowError, TypeError, ValueError):
         raise ClassifierCrashed("The child process gave no usable answer.") from None
 
@@ -300,6 +307,15 @@ def _read_reduced(
     ):
         raise ValueError("no reduced image")
     return SentImage(data, int(width), int(height))
+
+
+def _read_seconds(answer: dict[str, Any]) -> float | None:
+    if "seconds" not in answer:
+        return None
+    seconds = float(answer["seconds"])
+    if not 0 <= seconds <= _LONGEST:
+        raise ValueError("no duration")
+    return seconds
 
 
 def _error_class(name: str) -> type[TaggingError]:

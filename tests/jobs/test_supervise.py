@@ -14,7 +14,7 @@ import pytest
 
 from flask_autotag import AssetRef, image_uploaded
 from flask_autotag.jobs.progress import TerminalProgress, summary
-from flask_autotag.jobs.tally import Tally
+from flask_autotag.tally import Tally
 
 from ..hosts import ESPRESSO, Host
 from .programs import start_worker, worker, write_program
@@ -182,9 +182,9 @@ def test_draining_without_tables_is_an_error(host: Host, tmp_path: Path) -> None
 
 def test_the_line_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     tally, progress = Tally(), TerminalProgress()
-    tally.add("done", 1234)
+    tally.add("done", number=1234)
     tally.add("failed")
-    tally.add("queued", 2)
+    tally.add("queued", number=2)
     progress.end(tally)
     assert summary(tally) == "1,234 tagged, 2 to be tried again, 1 failed"
     line = capsys.readouterr().out

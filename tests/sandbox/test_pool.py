@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -477,6 +478,8 @@ class TestAnswers:
             answer_of(["n1", "dog", 0.5], provider="google"),
             answer_of(["n1", "dog", 0.5], provider=["tensorflow"]),
             {"predictions": answer_of()["predictions"] * 2},
+            *({**answer_of(), "seconds": each} for each in (-1, 3601, "x", None, [])),
+            {**answer_of(), "seconds": math.nan},
             {"error": 5, "message": "text"},
             {"error": "TaggingError"},
             {"error": "TaggingError", "message": None},
@@ -486,6 +489,11 @@ class TestAnswers:
         with pytest.raises(ClassifierCrashed) as caught:
             _read_answer(answer, b"", ASKED)
         assert str(caught.value) == NO_USABLE_ANSWER
+
+    def test_how_long_it_took(self) -> None:
+        answer = {**answer_of(), "seconds": 0.25}
+        assert _read_answer(answer, b"", ASKED).seconds == 0.25
+        assert _read_answer(answer_of(), b"", ASKED).seconds is None
 
     def test_only_so_many_labels_are_read(self) -> None:
         labels = [[f"n{number}", "dog", 0.5] for number in range(10 * MOST_LABELS)]

@@ -94,7 +94,10 @@ def test_a_child_answers_one_request_after_the_other(start: Start) -> None:
     assert first["predictions"][0]["model"] == "efficientnet-lite0 1"
     second = ask(child, encode(Image.new("RGB", (64, 64), "white")))
     assert labels(second) != labels(first)
-    assert ask(child, ESPRESSO.read_bytes()) == first
+    third = ask(child, ESPRESSO.read_bytes())
+    assert first.pop("seconds") > 0
+    assert third.pop("seconds") > 0
+    assert third == first
     assert child.alive
 
 
