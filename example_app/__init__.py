@@ -6,26 +6,7 @@ shows::
     pip install -e '.[example]'
     flask --app example_app run
 
-What the extension takes of a host is in four places. The module ``tagging.py``
-makes it and tells it of an upload::
-
-    from flask_autotag import AutoTag, image_uploaded
-
-    autotag = AutoTag(db=db)           # once, beside db = SQLAlchemy()
-    autotag.init_app(app)              # in the factory, after db.init_app(app)
-
-    image_uploaded.send(app, asset=photo, image=path, instance="news")
-
-It also says who may open the settings pages, at ``/autotag/``, and review tags, which
-instances there are, and where pages find a picture. (The rest of that module keeps how
-far the tagging of a photo is, so that pages can say so.) The module ``library.py`` asks
-for tags with ``autotag.preload``, ``autotag.select`` and ``autotag.tag_counts``, and
-says ``autotag.forget`` when a photo is deleted. The template ``_tag_field.html`` lets
-editors change the tags of a photo, with the extension's macros. And
-``db.create_all()``, in ``seed.py``, makes the extension's tables with those of the
-application, as a migration would.
-
-Everything else here is an ordinary Flask application:
+It is an ordinary Flask application:
 
 ==============  ====================================================
 ``settings``    the configuration and its defaults
@@ -37,6 +18,28 @@ Everything else here is an ordinary Flask application:
 ``photos``      the pages of an instance
 ``web``         what holds for all pages: headers, CSRF, errors
 ==============  ====================================================
+
+All that it does with tags is in the package ``tagging``, to be copied from. There the
+extension is made, told of uploads and asked, and there are the pages, templates, styles
+and scripts of tags. The rest has one line for each thing that it wants of it::
+
+    tagging,                                  # in imports: here, library, photos
+    tagging.init_app(app)                     # here, after db.init_app(app)
+
+    tagging.announce(photo)                   # library: a photo is saved
+    tagging.autotag.forget(photo)             # library: it is deleted
+
+    blueprint.register_blueprint(tagging.pages)           # photos: the cloud of tags
+    photos = tagging.narrowed(photos, g.instance.key)     # photos: by the chosen tags
+    tagging=tagging.shown(pagination.items),              # photos: for the gallery
+    tagging=tagging.shown([found]),                       # photos: for one photo
+    **tagging.described(photo),                           # photos: for upload.js
+
+    {% include "tagging/card.html" %}         # in templates, and others like it
+
+``db.create_all()``, in ``seed``, makes the extension's tables with those of the
+application, as a migration would. Without the package, and without the lines that name
+it, the application runs on, on the same database.
 
 Any configuration key can be set from the environment with the prefix ``FLASK_``.
 So the photos can be tagged by a process of their own::
@@ -53,7 +56,14 @@ from typing import Any
 
 from flask import Flask
 
-from . import auth, photos, seed, settings, tagging, web
+from . import (
+    auth,
+    photos,
+    seed,
+    settings,
+    tagging,
+    web,
+)
 from .models import db
 
 __all__ = ["create_app"]

@@ -1,4 +1,4 @@
-"""Photos: finding them by their tags, adding and deleting them."""
+"""Photos: finding, adding and deleting them."""
 
 from __future__ import annotations
 
@@ -7,30 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask_sqlalchemy.pagination import Pagination
-from sqlalchemy import Select, false, select
+from sqlalchemy import Select
 from werkzeug.datastructures import FileStorage
 
-from flask_autotag import AppliedTag, TagCount
-
-from . import uploads
+from . import (
+    tagging,
+    uploads,
+)
 from .models import Photo, User, db
-from .tagging import announce, autotag
 from .uploads import UploadError, title_of_upload
-
-#: Tags that can be filtered by at the same time.
-MOST_TAGS = 8
-#: Photos, the latest ones, among which those that share most tags are looked for.
-_CANDIDATES = 200
-#: How many of them are shown.
-_SIMILAR = 6
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A photo as pages show it: with its tags, those of people and surest first."""
-
-    photo: Photo
-    tags: Sequence[AppliedTag]
 
 
 @dataclass(frozen=True)
@@ -49,65 +34,24 @@ class Neighbours:
     next: Photo | None
 
 
-def page_of(instance: str, tags: Sequence[str], size: int) -> Pagination:
-    """Give the page of the gallery that the request asks for.
-
-    :param tags: what each photo must have.
-    """
+def page_of(photos: Select[Any], size: int) -> Pagination:
+    """Give the page of photos that the request asks for, newest first."""
     return db.paginate(
-        _photos(instance, tags).order_by(Photo.id.desc()),
-        per_page=size,
-        max_per_page=size,
+        photos.order_by(Photo.id.desc()), per_page=size, max_per_page=size
     )
 
 
-def with_tags(photos: Iterable[Photo]) -> list[Shown]:
-    """Look up the tags of photos, in one query."""
-    listed = list(photos)
-    tags = autotag.preload(listed)
-    return [Shown(photo, tags[photo]) for photo in listed]
-
-
-def tag_counts(instance: str, tags: Sequence[str], limit: int) -> list[TagCount]:
-    """Count the tags of the photos that have *tags*, the most frequent first."""
-    within = _photos(instance, tags) if tags else None
-    return autotag.tag_counts(instance, limit, within)
-
-
-def similar(photo: Photo, tags: Iterable[AppliedTag]) -> list[Photo]:
-    """Find the photos that share most tags with one, of equals the latest."""
-    names = {tag.name for tag in tags}
-    if not names:
-        return []
-    sharing = (
-        autotag.select(Photo, any_of=names, instance=photo.instance)
-        .where(Photo.instance == photo.instance, Photo.id != photo.id)
-        .order_by(Photo.id.desc())
-        .limit(_CANDIDATES)
-    )
-    shown = with_tags(db.session.scalars(sharing))
-    shown.sort(key=lambda one: -len(names & {tag.name for tag in one.tags}))
-    return [one.photo for one in shown[:_SIMILAR]]
-
-
-def find(instance: str, ids: Iterable[int]) -> list[Photo]:
-    """Find photos of an instance by their keys."""
-    statement = select(Photo).where(Photo.instance == instance, Photo.id.in_(ids))
-    return list(db.session.scalars(statement))
-
-
-def neighbours(photo: Photo, tags: Sequence[str]) -> Neighbours:
-    """Find the photos beside one, among those that have *tags*."""
-    photos = _photos(photo.instance, tags).limit(1)
-    newer = photos.where(Photo.id > photo.id).order_by(Photo.id)
-    older = photos.where(Photo.id < photo.id).order_by(Photo.id.desc())
+def neighbours(photo: Photo, photos: Select[Any]) -> Neighbours:
+    """Find the photos beside one, among some."""
+    newer = photos.where(Photo.id > photo.id).order_by(Photo.id).limit(1)
+    older = photos.where(Photo.id < photo.id).order_by(Photo.id.desc()).limit(1)
     return Neighbours(db.session.scalar(newer), db.session.scalar(older))
 
 
 def add_photos(
     files: Iterable[FileStorage], instance: str, uploader: User
 ) -> tuple[list[Photo], list[Refused]]:
-    """Save uploaded files and have them tagged. A bad file does not cost the others.
+    """Save uploaded files. A bad file does not cost the others.
 
     :return: the photos, and the files that were not accepted.
     """
@@ -121,12 +65,11 @@ def add_photos(
 
 
 def save_photos(photos: Sequence[Photo]) -> None:
-    """Save photos, whose files are in place, and announce them; all or none."""
+    """Save photos, whose files are in place; all or none."""
     try:
-        db.session.add_all(photos)
-        db.session.flush()
         for photo in photos:
-            announce(photo)
+            db.session.add(photo)
+            tagging.announce(photo)
         db.session.commit()
     except BaseException:
         db.session.rollback()
@@ -136,23 +79,12 @@ def save_photos(photos: Sequence[Photo]) -> None:
 
 
 def delete_photo(photo: Photo) -> None:
-    """Delete a photo, its tags and its file."""
+    """Delete a photo and its file."""
     filename = photo.filename
     db.session.delete(photo)
-    # It joins the transaction: row and tags go together.
-    autotag.forget(photo)
+    tagging.autotag.forget(photo)
     db.session.commit()
     uploads.discard(filename)
-
-
-def _photos(instance: str, tags: Sequence[str]) -> Select[Any]:
-    """Select the photos of an instance that have all of *tags*."""
-    try:
-        tagged = autotag.select(Photo, all_of=tags, instance=instance)
-    except ValueError:
-        # Somebody typed into the address what cannot be the name of any tag.
-        return select(Photo).where(false())
-    return tagged.where(Photo.instance == instance)
 
 
 def _keep(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from flask import current_app
 from flask_login import UserMixin
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy import ForeignKey, Select, String, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -39,9 +40,6 @@ INSTANCES = {
 }
 
 ADMINISTRATOR, MANAGER, EDITOR = "administrator", "manager", "editor"
-
-#: How far the tagging of a photo is.
-PENDING, TAGGED, FAILED = "pending", "tagged", "failed"
 
 TITLE_LENGTH = 200
 
@@ -92,13 +90,9 @@ class User(UserMixin, db.Model):
 
 
 class Photo(db.Model):
-    """A photo of an instance. Its tags are kept by Flask-AutoTag.
+    """A photo of an instance."""
 
-    ``tagging`` and ``tagging_error`` are in the database, and not in the process
-    that tags, because that may be another one than the process that shows pages.
-    """
-
-    # Keys are not used again: tags of a deleted photo must never meet a new one.
+    # Keys are not used again: what belonged to a deleted photo never meets a new one.
     __table_args__ = {"sqlite_autoincrement": True}
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -108,8 +102,11 @@ class Photo(db.Model):
     uploaded_at: Mapped[datetime] = mapped_column(default=_now)
     uploader_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
     uploader: Mapped[User | None] = relationship()
-    tagging: Mapped[str] = mapped_column(String(10), default=PENDING)
-    tagging_error: Mapped[str | None] = mapped_column(Text)
+
+    @classmethod
+    def of(cls, instance: str) -> Select[Any]:
+        """Select the photos of an instance."""
+        return select(cls).where(cls.instance == instance)
 
     @property
     def path(self) -> Path:

@@ -24,10 +24,6 @@ def configure(app: Flask, config: Mapping[str, Any]) -> None:
         UPLOAD_FOLDER=str(instance_folder / "uploads"),
         # Photos to begin with; None for an empty library.
         EXAMPLE_PHOTOS=str(Path(app.root_path) / "photos"),
-        # The settings pages of Flask-AutoTag, inside the application's own frame.
-        AUTOTAG_BASE_TEMPLATE="autotag_frame.html",
-        # What the model is less sure of is suggested to the editors.
-        AUTOTAG_SUGGESTION_THRESHOLD=0.2,
         PHOTOS_PER_PAGE=24,
         MAX_PHOTO_BYTES=25 * MIB,
         # Of one request, which may hold several photos.

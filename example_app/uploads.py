@@ -1,7 +1,6 @@
 """Files: what is accepted as a photo, and where it is kept.
 
-No image is decoded here. What a hostile file can do to a decoder happens in the
-child processes of Flask-AutoTag, and in the browser.
+No image is decoded here: what a hostile file can do to a decoder happens elsewhere.
 """
 
 from __future__ import annotations

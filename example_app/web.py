@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from werkzeug.exceptions import HTTPException
 csrf = CSRFProtect()
 
 HEADERS = {
-    # No script or style inside a page: what a title or a tag smuggles in is inert.
+    # No script or style inside a page: what a title smuggles in is inert.
     # blob: shows photos that are about to be uploaded.
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data: blob:; object-src 'none';"
@@ -59,9 +58,7 @@ def init_app(app: Flask) -> None:
     csrf.init_app(app)
     app.after_request(_add_headers)
     app.register_error_handler(HTTPException, _show_error)
-    app.add_template_filter(percent)
     app.add_template_filter(date_and_time)
-    app.add_template_filter(without)
     app.add_url_rule("/photo-credits", "photo_credits", _photo_credits)
 
 
@@ -70,19 +67,9 @@ def wants_json() -> bool:
     return request.accept_mimetypes.best == "application/json"
 
 
-def percent(confidence: float) -> int:
-    """Give a confidence in whole percent; only a certain one is 100."""
-    return min(99, round(confidence * 100)) if confidence < 1 else 100
-
-
 def date_and_time(moment: datetime) -> str:
     """Write a time in UTC, such as 3 May 2026, 14:05 UTC."""
     return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
-
-
-def without(names: Iterable[str], name: str) -> list[str]:
-    """Leave one tag out, whatever its case."""
-    return [one for one in names if one.casefold() != name.casefold()]
 
 
 def _add_headers(response: Response) -> Response:

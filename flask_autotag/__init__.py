@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         WordMixin,
         create_models,
     )
+    from .progress import Progress
     from .query import AppliedTag
     from .relationship import AssetTag, TaggedMixin
     from .signals import image_tagged, image_uploaded, tagging_failed
@@ -95,6 +96,7 @@ __all__ = [
     "ModelError",
     "Models",
     "PredictionMixin",
+    "Progress",
     "ProviderBusy",
     "ProviderError",
     "ProviderLimit",
@@ -133,6 +135,7 @@ _MODULES = (
     "signals",
     "assets",
     "models",
+    "progress",
     "query",
     "relationship",
     "facets",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import IO, Any
+from typing import IO, Any, TypeVar, cast
 
 from sqlalchemy import inspect
 from sqlalchemy.exc import NoInspectionAvailable
@@ -22,6 +22,8 @@ DEFAULT_INSTANCE = "default"
 SYSTEM = ""
 
 _BIGINT = 2**63
+
+T = TypeVar("T")
 
 #: What a host may hand over as an image. A function is called when the image is
 #: needed and may return any of the others.
@@ -75,6 +77,33 @@ class Upload:
     image: ImageSource | None = field(default=None, repr=False)
     instance: str = DEFAULT_INSTANCE
     bulk: bool = False
+
+
+class ByAsset(Mapping[object, T]):
+    """What is known of several assets.
+
+    Looked up by a model instance or an :class:`AssetRef`; iterated, it gives the
+    latter.
+    """
+
+    def __init__(self, known: Mapping[AssetRef, T]) -> None:
+        self._known = known
+
+    def __getitem__(self, asset: object) -> T:
+        """Give what is known of one of them.
+
+        :raises KeyError: if it is none of them.
+        """
+        try:
+            return self._known[cast(AssetRef, ref_of(asset))]
+        except (AssetError, KeyError):
+            raise KeyError(asset) from None
+
+    def __iter__(self) -> Iterator[AssetRef]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 def ref_of(asset: object) -> AssetRef | None:

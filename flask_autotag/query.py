@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
-from .assets import AssetRef, ref_of
+from .assets import AssetRef, ByAsset
 from .decisions import PROVIDER
-from .errors import AssetError
 from .models import Models
 from .verdicts import APPLIED
 
@@ -43,31 +42,12 @@ class AppliedTag:
     person: str | None = None
 
 
-class Preloaded(Mapping[object, Sequence[AppliedTag]]):
-    """The tags of several assets.
+class Preloaded(ByAsset[Sequence[AppliedTag]]):
+    """The tags of several assets, as ``tags_for`` gives them.
 
     Looked up by a model instance or an :class:`AssetRef`; iterated, it gives the
     latter.
     """
-
-    def __init__(self, tags: Mapping[AssetRef, Sequence[AppliedTag]]) -> None:
-        self._tags = tags
-
-    def __getitem__(self, asset: object) -> Sequence[AppliedTag]:
-        """Give the tags of one of them, as ``tags_for`` does.
-
-        :raises KeyError: if it is none of them.
-        """
-        try:
-            return self._tags[cast(AssetRef, ref_of(asset))]
-        except (AssetError, KeyError):
-            raise KeyError(asset) from None
-
-    def __iter__(self) -> Iterator[AssetRef]:
-        return iter(self._tags)
-
-    def __len__(self) -> int:
-        return len(self._tags)
 
 
 def tags_for(
@@ -93,22 +73,30 @@ def preload(
 ) -> Preloaded:
     """Give the tags of several assets, in one query."""
     refs = tuple(dict.fromkeys(assets))
-    ids = defaultdict[str, list[str]](list)
-    for ref in refs:
-        ids[ref.type].append(ref.id)
-    if not ids:
+    if not refs:
         return Preloaded({})
-    host = models.asset
-    these = or_(
-        *(
-            and_(host.asset_type == asset_type, host.asset_id.in_(of_type))
-            for asset_type, of_type in ids.items()
-        )
-    )
     found: dict[AssetRef, list[AppliedTag]] = {ref: [] for ref in refs}
+    these = named(models.asset, refs)
     for row in session.execute(_tags(models, APPLIED, instance).where(these)):
         found[AssetRef(row.asset_type, row.asset_id)].append(_as_tag(row))
     return Preloaded(found)
+
+
+def named(model: Any, refs: Iterable[AssetRef]) -> ColumnElement[bool]:
+    """Make the condition that a row is about one of some assets.
+
+    :param model: has the columns ``asset_type`` and ``asset_id``, with an index.
+    :param refs: at least one.
+    """
+    ids = defaultdict[str, list[str]](list)
+    for ref in refs:
+        ids[ref.type].append(ref.id)
+    return or_(
+        *(
+            and_(model.asset_type == asset_type, model.asset_id.in_(of_type))
+            for asset_type, of_type in ids.items()
+        )
+    )
 
 
 def as_shown(assigned: Any, key: ColumnElement[str]) -> list[ColumnElement[Any]]:

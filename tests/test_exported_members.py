@@ -51,6 +51,7 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "ModelError",
         "Models",
         "PredictionMixin",
+        "Progress",
         "ProviderBusy",
         "ProviderError",
         "ProviderLimit",

@@ -136,7 +136,8 @@ def test_a_page_by_a_rare_tag_does_not_walk_over_objects(filled: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    "question", ["tags", "page", "counts", "complete", "add", "add any", "related"]
+    "question",
+    ["tags", "page", "progress", "counts", "complete", "add", "add any", "related"],
 )
 def test_other_questions(filled: Host, question: str) -> None:
     autotag = filled.autotag
@@ -149,6 +150,7 @@ def test_other_questions(filled: Host, question: str) -> None:
     asked: dict[str, Callable[[], object]] = {
         "tags": lambda: autotag.tags_for(refs[0], "default"),
         "page": lambda: autotag.preload(refs, "default"),
+        "progress": lambda: autotag.progress(refs, "default"),
         "counts": lambda: autotag.tag_counts("default", 10),
         "complete": lambda: autotag.complete("co", "default"),
         "add": lambda: offer("co"),

@@ -86,17 +86,15 @@ function finish(row, photo) {
   link.textContent = photo.title;
   row.querySelector(".upload-name").replaceChildren(link);
   row.querySelector("progress").remove();
-  const slot = row.querySelector(".tags");
-  slot.dataset.photo = photo.id;
-  slot.toggleAttribute("data-pending", photo.pending);
-  slot.innerHTML = photo.html;
-  document.dispatchEvent(new Event("photos-added"));
+  // Whoever has more to say of the photo says it below its name.
+  const slot = row.querySelector(".upload-note");
+  document.dispatchEvent(new CustomEvent("photo-uploaded", { detail: { photo, slot } }));
 }
 
 function refuse(row, sentence) {
   row.classList.add("refused");
   row.querySelector("progress").remove();
-  row.querySelector(".tags").textContent = sentence;
+  row.querySelector(".upload-note").textContent = sentence;
 }
 
 function sayHowFar() {

@@ -101,6 +101,7 @@ NOT_RUN = {
     "models add": "needs a model to be downloaded, or of one's own",
     "models remove": "needs a model that was added",
     "worker": "runs until it is stopped",
+    "downgrade-db base": "asks first",
     "downgrade-db REVISION": "asks first",
     "downgrade-db 0001": "asks first",
     "untag": "asks first",

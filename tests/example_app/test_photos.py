@@ -11,9 +11,10 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.datastructures import FileStorage
 
-from example_app.models import FAILED, TAGGED, Photo, db
+from example_app.models import Photo, db
 from example_app.tagging import autotag
 from example_app.uploads import title_of_upload
+from flask_autotag import Progress, image_uploaded
 
 from .conftest import (
     EXAMPLE_PHOTOS,
@@ -32,15 +33,17 @@ def example(name: str) -> tuple[bytes, str]:
     return (EXAMPLE_PHOTOS / f"{name}.jpg").read_bytes(), f"{name}.jpg"
 
 
+def progress(app: Flask, photo: Photo) -> Progress:
+    with app.app_context():
+        return autotag.progress([photo])[photo]
+
+
 def test_an_upload_is_tagged(app: Flask, nora: Browser) -> None:
     response = nora.upload(example("espresso"))
     assert response.location == "/news/"
     (photo,) = photos_of(app)
-    assert (photo.title, photo.instance, photo.tagging) == (
-        "espresso.jpg",
-        "news",
-        TAGGED,
-    )
+    assert (photo.title, photo.instance) == ("espresso.jpg", "news")
+    assert progress(app, photo) == Progress("tagged")
     page = nora.page("/news/")
     assert "1 photo was uploaded." in page
     assert "with a confidence of" in page
@@ -153,8 +156,7 @@ def test_long_names_keep_their_ending(app: Flask, nora: Browser) -> None:
 def test_what_is_no_image_says_so(app: Flask, nora: Browser) -> None:
     nora.upload((b"<html><script>alert(1)</script>", "page.jpg"))
     (photo,) = photos_of(app)
-    assert photo.tagging == FAILED
-    assert photo.tagging_error
+    assert progress(app, photo).state == "failed"
     page = nora.page("/news/")
     assert "Could not be tagged: The file is not an image" in page
     file = nora.get(f"/news/files/{photo.filename}")
@@ -163,26 +165,26 @@ def test_what_is_no_image_says_so(app: Flask, nora: Browser) -> None:
 
 
 def test_tagging_after_a_failure_clears_it(app: Flask, nora: Browser) -> None:
-    from flask_autotag import image_uploaded
-
     nora.upload((b"torn", "photo.jpg"))
     with app.app_context():
         photo = db.session.scalars(select(Photo)).one()
         photo.path.write_bytes(espresso())
         image_uploaded.send(app, asset=photo, image=photo.path, instance="news")
     (photo,) = photos_of(app)
-    assert (photo.tagging, photo.tagging_error) == (TAGGED, None)
+    assert progress(app, photo) == Progress("tagged")
 
 
 def test_an_upload_that_cannot_be_queued_is_kept_and_says_so(
     app: Flask, nora: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    announced = "example_app.tagging.Photo.path"
+    announced = "example_app.models.Photo.path"
     monkeypatch.setattr(announced, property(lambda photo: Path("/nowhere/at-all.jpg")))
     nora.upload((espresso(), "espresso.jpg"))
     (photo,) = photos_of(app)
-    assert photo.tagging == FAILED
-    assert "There is no readable file" in (photo.tagging_error or "")
+    assert progress(app, photo) == Progress("untagged")
+    page = nora.page("/news/")
+    assert "A photo could not be tagged: There is no readable file" in page
+    assert "Not tagged." in page
 
 
 def test_files_are_served_by_their_ending(app: Flask, nora: Browser) -> None:
@@ -309,7 +311,7 @@ def test_a_failed_upload_leaves_nothing(
     def fail(_photo: Photo) -> None:
         raise OSError("no space")
 
-    monkeypatch.setattr("example_app.library.announce", fail)
+    monkeypatch.setattr("example_app.tagging.announce", fail)
     with pytest.raises(OSError, match="no space"):
         nora.upload(example("espresso"))
     assert photos_of(app) == []

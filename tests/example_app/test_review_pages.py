@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from sqlalchemy import func, select
 
 from example_app import uploads
-from example_app.models import TAGGED, Photo, db
+from example_app.models import Photo, db
 from example_app.tagging import autotag
 from flask_autotag import AssetRef
 
@@ -32,9 +32,7 @@ def served(make_app: MakeApp) -> Iterator[Served]:
     with app.app_context():
         for number in range(1, DOGS + 1):
             name = uploads.keep_copy(ESPRESSO)
-            photo = Photo(
-                instance="news", title=f"Cup {number}", filename=name, tagging=TAGGED
-            )
+            photo = Photo(instance="news", title=f"Cup {number}", filename=name)
             db.session.add(photo)
             db.session.commit()
             labels = [("grass", 0.9), ("dog", 0.4), ("cat", 0.3)]

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 from flask import Flask
+from sqlalchemy import event
 
-from example_app.models import Photo
+from example_app.models import Photo, db
 from example_app.tagging import autotag
 
 from .conftest import Browser, photos_of
@@ -120,3 +121,52 @@ def test_photos_alike_are_those_that_share_most_tags(
     assert alike(first) == [f"/news/photos/{last.id}"]
     assert alike(last) == [f"/news/photos/{first.id}"]
     assert alike(castle) == []
+
+
+def test_links_stay_among_the_chosen_photos(nora: Browser, photos: list[Photo]) -> None:
+    last = f"/news/photos/{photos[-1].id}"
+    page = soup(nora, "/news/?tag=espresso")
+    cards = [str(link["href"]) for link in page.select(".card-link")]
+    assert cards == [f"/news/photos/{one.id}?tag=espresso" for one in photos[::-2]]
+    # One that names the instance leads to all of its photos.
+    (instance,) = page.select(".instances a")
+    assert instance["href"] == "/news/"
+    page = soup(nora, f"{last}?tag=espresso")
+    (back,) = page.select(".photo-nav > a[href^='/news/?']")
+    assert " ".join(back.get_text().split()) == "← All photos with espresso"
+    assert {str(one["href"]) for one in page.select(".similar a")} == {
+        f"/news/photos/{photos[0].id}"
+    }
+    response = nora.post(f"{last}/delete?tag=espresso")
+    assert response.location == "/news/?tag=espresso"
+
+
+def test_the_title_tells_what_was_chosen(nora: Browser, photos: list[Photo]) -> None:
+    title = soup(nora, "/news/?tag=espresso&tag=drink").title
+    assert title is not None
+    parts = title.get_text().split(" \N{EN DASH} ")
+    assert parts == ["espresso, drink", "News", "Picture Desk"]
+    assert "<b>" not in nora.page("/news/?tag=<b>")
+
+
+def test_a_page_of_the_gallery_asks_as_much_for_many_photos(
+    app: Flask, nora: Browser, photos: list[Photo]
+) -> None:
+    def asked() -> int:
+        with app.app_context():
+            engine = db.engine
+        statements: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            statements.append(statement)
+
+        event.listen(engine, "before_cursor_execute", note)
+        nora.page("/news/")
+        event.remove(engine, "before_cursor_execute", note)
+        return len(statements)
+
+    few = asked()
+    nora.upload(*[example("castle")] * 4)
+    # The page once more: the first time it says that they were uploaded.
+    nora.page("/news/")
+    assert asked() == few

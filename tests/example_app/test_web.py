@@ -83,7 +83,7 @@ def test_pages_have_no_script_or_style_inside(nora: Browser) -> None:
 
 
 def test_nothing_is_fetched_from_elsewhere() -> None:
-    for file in [*FOLDER.glob("templates/*"), *FOLDER.glob("static/*")]:
+    for file in [*FOLDER.rglob("templates/**/*.*"), *FOLDER.rglob("static/*.*")]:
         text = file.read_text().replace("http://www.w3.org/2000/svg", "")
         assert "http" not in text.lower().replace("xmlhttprequest", ""), file.name
 

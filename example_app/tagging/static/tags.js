@@ -4,10 +4,9 @@
 const FIRST = 700;
 const LONGEST = 15000;
 
-const root = document.querySelector("[data-tags-url]");
-const said = root.querySelector("[data-tag-status]");
-const count = root.querySelector("[data-pending-count]");
-const filters = root.querySelector("[data-filters]");
+const said = document.querySelector("[data-tag-status]");
+const count = document.querySelector("[data-pending-count]");
+const filters = document.querySelector("[data-filters]");
 
 let delay = FIRST;
 let timer = 0;
@@ -15,7 +14,7 @@ let asking = false;
 let stopped = false;
 
 function pending() {
-  return [...root.querySelectorAll("[data-photo][data-pending]")];
+  return [...document.querySelectorAll("[data-photo][data-pending]")];
 }
 
 function plan() {
@@ -40,7 +39,7 @@ async function turn() {
 
 // Returns whether something has changed.
 async function ask(slots) {
-  const url = new URL(root.dataset.tagsUrl, location.href);
+  const url = new URL(said.dataset.tagsUrl, location.href);
   url.searchParams.set("ids", slots.map((slot) => slot.dataset.photo).join(","));
   const response = await fetch(url, { headers: { Accept: "application/json" } });
   if (response.status === 401 || response.status === 403) {
@@ -96,5 +95,10 @@ function hurry() {
 }
 
 document.addEventListener("visibilitychange", hurry);
-document.addEventListener("photos-added", hurry);
+document.addEventListener("photo-uploaded", ({ detail: { photo, slot } }) => {
+  slot.dataset.photo = photo.id;
+  slot.toggleAttribute("data-pending", photo.pending);
+  slot.innerHTML = photo.html;
+  hurry();
+});
 plan();

@@ -1,25 +1,24 @@
-"""Flask-AutoTag in this application."""
+"""The extension: it is made here, asks what it must know, and hears of uploads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Flask, current_app, url_for
+from flask import Flask, current_app, flash, has_request_context, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from flask_autotag import (
     AssetRef,
     AutoTag,
     Upload,
-    image_tagged,
     image_uploaded,
     tagging_failed,
 )
 
-from .models import FAILED, INSTANCES, TAGGED, Photo, db
+from ..models import INSTANCES, Photo, db
 
 autotag = AutoTag(db=db)
 
@@ -63,9 +62,12 @@ def _image_url(asset: AssetRef) -> str | None:
 
 
 def init_app(app: Flask) -> None:
-    """Install the extension; ``db`` has been initialised for *app* before."""
+    """Install the extension."""
+    # Its pages, inside the application's own frame.
+    app.config.setdefault("AUTOTAG_BASE_TEMPLATE", "tagging/frame.html")
+    # What the model is less sure of is suggested to the editors.
+    app.config.setdefault("AUTOTAG_SUGGESTION_THRESHOLD", 0.2)
     autotag.init_app(app)
-    image_tagged.connect(_on_tagged, app)
     tagging_failed.connect(_on_failed, app)
 
 
@@ -80,30 +82,10 @@ def announce(photo: Photo) -> None:
     )
 
 
-# These two run in the process that tags. That may be another one than shows the
-# pages, so what they learn goes to the database.
+def _on_failed(_app: Flask, message: str, **_other: Any) -> None:
+    """Tell who uploads at once what could not even be queued.
 
-
-def _on_tagged(_app: Flask, asset: AssetRef, **_other: Any) -> None:
-    _remember(asset, TAGGED)
-
-
-def _on_failed(_app: Flask, asset: object, message: str, **_other: Any) -> None:
-    _remember(asset, FAILED, message)
-
-
-def _remember(asset: object, state: str, error: str | None = None) -> None:
-    # What could not even be queued may have no name.
-    if not isinstance(asset, AssetRef) or asset.type != Photo.__tablename__:
-        return
-    session = db.session()
-    # A worker comes with a new session. An upload that could not be queued comes
-    # with the session that saves the photo, and commits it later.
-    own = not session.in_transaction()
-    session.execute(
-        update(Photo)
-        .where(Photo.id == int(asset.id))
-        .values(tagging=state, tagging_error=error)
-    )
-    if own:
-        session.commit()
+    What fails later, in a worker, is told by ``autotag.progress``.
+    """
+    if has_request_context():
+        flash(f"A photo could not be tagged: {message}")

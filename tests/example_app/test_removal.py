@@ -1,0 +1,221 @@
+"""Without the extension: the example runs on when the lines of the quick start go.
+
+The rule: the package ``tagging`` is deleted, and in what is left each line of Python
+or of a template that names ``tagging`` or ``autotag``. Nothing else is changed. The
+docstring of the application, which tells of the rule, is no code and stays.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, inspect, select
+
+import example_app
+from example_app.models import Photo, db
+from example_app.tagging import autotag
+
+from .conftest import ESPRESSO, EXAMPLE_PHOTOS, MakeApp, end, photos_of
+
+SOURCE = Path(example_app.__file__).parent
+NAMES_IT = re.compile("tagging|autotag", re.IGNORECASE)
+
+#: How many lines go, of which file.
+LINES = {
+    "__init__.py": 2,
+    "library.py": 3,
+    "photos.py": 6,
+    "templates/base.html": 3,
+    "templates/gallery.html": 7,
+    "templates/photo.html": 4,
+    "templates/upload.html": 1,
+}
+
+#: Uses what is left, where the extension cannot be imported; tells what it saw.
+PROGRAM = """
+import json, re, sys
+
+sys.modules["flask_autotag"] = None
+sys.dont_write_bytecode = True
+
+from example_app import create_app
+from example_app.seed import DEMO_ACCOUNTS
+
+config, espresso = json.loads(sys.argv[1]), sys.argv[2]
+app = create_app(config)
+client = app.test_client()
+seen = {"folder": app.root_path, "pages": {}}
+
+def page(path):
+    response = client.get(path, follow_redirects=True)
+    assert response.status_code == 200, (path, response.status)
+    seen["pages"][path] = response.text
+    return response.text
+
+def titles():
+    return re.findall(r"<h3>(.*?)</h3>", page("/news/"))
+
+page("/sign-in")
+account = DEMO_ACCOUNTS[0]
+data = {"name": account.name, "password": account.password}
+assert client.post("/sign-in", data=data).status_code == 302
+seen["before"] = titles()
+page("/news/?tag=castle")
+page("/news/photos/1")
+page("/news/photos/1/delete")
+page("/news/upload")
+with open(espresso, "rb") as file:
+    response = client.post("/news/upload", data={"photos": (file, "cup.jpg")})
+assert response.status_code == 302, response.text
+with open(espresso, "rb") as file:
+    answer = client.post(
+        "/news/upload",
+        data={"photos": (file, "mug.jpg")},
+        headers={"Accept": "application/json"},
+    ).json
+seen["uploaded"] = answer["photos"]
+seen["after"] = titles()
+assert client.post("/news/photos/1/delete").status_code == 302
+seen["left"] = titles()
+print(json.dumps(seen))
+"""
+
+
+def is_of_us(path: Path) -> bool:
+    return path.is_relative_to(SOURCE / "tagging")
+
+
+def rest() -> Iterator[Path]:
+    """The files of the application that people have written, without our package."""
+    for path in sorted(SOURCE.rglob("*")):
+        kind = path.suffix in (".py", ".html", ".txt", ".css", ".js", ".svg")
+        if kind and not is_of_us(path) and "instance" not in path.parts:
+            yield path
+
+
+def split(path: Path) -> tuple[list[str], list[str]]:
+    """Give the lines of a file that stay, and those that go."""
+    stay, go = [], []
+    code_begins = docstring_of(path) if path.name == "__init__.py" else 0
+    for number, line in enumerate(path.read_text().splitlines(keepends=True)):
+        if number >= code_begins and NAMES_IT.search(line):
+            go.append(line.strip())
+        else:
+            stay.append(line)
+    return stay, go
+
+
+def docstring_of(path: Path) -> int:
+    """Give the number of the line with which the docstring of a module ends."""
+    return ast.parse(path.read_text()).body[0].end_lineno or 0
+
+
+def test_few_lines_name_it() -> None:
+    removed = {path.relative_to(SOURCE).as_posix(): split(path)[1] for path in rest()}
+    assert {name: len(lines) for name, lines in removed.items() if lines} == LINES
+    assert sum(LINES.values()) == 26
+
+
+def test_the_application_lists_the_lines_of_its_modules() -> None:
+    assert example_app.__doc__ is not None
+    for path in rest():
+        if path.suffix == ".py":
+            for line in split(path)[1]:
+                assert line in example_app.__doc__, path.name
+
+
+def test_no_table_of_the_application_refers_to_ours(app: Flask) -> None:
+    with app.app_context():
+        for name, table in db.metadata.tables.items():
+            targets = {key.column.table.name for key in table.foreign_keys}
+            ours = {one for one in targets if one.startswith("autotag_")}
+            # And the other way round: theirs may be changed and dropped as ever.
+            assert ours == (targets if name.startswith("autotag_") else set()), name
+
+
+@pytest.fixture
+def before(make_app: MakeApp, tmp_path: Path) -> Flask:
+    """The example, of whose photos three are of news; all are tagged."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("castle", "horse", "mountains", "pagoda", "penguin"):
+        shutil.copy(EXAMPLE_PHOTOS / f"{name}.jpg", photos)
+    return make_app(EXAMPLE_PHOTOS=str(photos))
+
+
+@pytest.fixture
+def without(tmp_path: Path) -> Path:
+    """A folder with the example as it is when the lines are gone."""
+    folder = tmp_path / "without"
+    for path in rest():
+        target = folder / "example_app" / path.relative_to(SOURCE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("".join(split(path)[0]))
+    return folder
+
+
+def use(folder: Path, **config: Any) -> dict[str, Any]:
+    """Run the program in a folder that has an ``example_app``."""
+    arguments = [sys.executable, "-W", "error", "-c", PROGRAM, json.dumps(config)]
+    ended = subprocess.run(
+        [*arguments, str(ESPRESSO)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+    seen: dict[str, Any] = json.loads(ended.stdout)
+    return seen
+
+
+def test_the_rest_runs_on_without_it(
+    before: Flask, make_app: MakeApp, without: Path
+) -> None:
+    first, *others = [photo for photo in photos_of(before) if photo.instance == "news"]
+    with before.app_context():
+        tags = [tag.name for tag in autotag.tags_for(first)]
+        assert "castle" in tags
+    end(before)
+    keys = ("SQLALCHEMY_DATABASE_URI", "UPLOAD_FOLDER", "SECRET_KEY")
+    config = {key: before.config[key] for key in keys}
+    seen = use(without, **config, WTF_CSRF_ENABLED=False)
+
+    assert seen["folder"] == str(without / "example_app")
+    assert seen["before"] == ["Penguin", "Mountains", "Castle"]
+    assert seen["after"] == ["mug.jpg", "cup.jpg", *seen["before"]]
+    assert seen["left"] == seen["after"][:-1]
+    (mug,) = seen["uploaded"]
+    assert sorted(mug) == ["id", "title", "url"]
+    for path, page in seen["pages"].items():
+        assert not re.search(r"\btag|\bautotag|undefined", page, re.IGNORECASE), path
+
+    # And it can be installed again: the tags are where they were.
+    again = make_app()
+    with again.app_context():
+        assert [tag.name for tag in autotag.tags_for(others[0])]
+        # What was deleted meanwhile is for the host to say.
+        assert [tag.name for tag in autotag.tags_for(first)] == tags
+        assert db.session.scalar(select(func.count()).select_from(Photo)) == 6
+        states = {one.state for one in autotag.progress(photos_of(again)).values()}
+        assert states == {"tagged", "untagged"}
+
+
+def test_dropping_its_tables_leaves_those_of_the_application(before: Flask) -> None:
+    with before.app_context():
+        tables = db.metadata.sorted_tables
+        ours = [table for table in tables if table.name.startswith("autotag_")]
+        db.metadata.drop_all(db.engine, tables=ours)
+        left = inspect(db.engine).get_table_names()
+        assert sorted(left) == ["milestone", "photo", "user"]
+        assert db.session.scalar(select(func.count()).select_from(Photo)) == 5
