@@ -109,7 +109,7 @@ class TestSettings:
         form = {"setting.max_tags": "1", "command": "save"}
         assert send(admin, SYSTEM_URL, **form).status_code == 303
         send(admin, NEW, title="Cup", file=PHOTO)
-        assert rows(admin) == {"Cup": "drink"}
+        assert rows(admin) == {"Cup": "espresso"}
 
     @pytest.mark.parametrize("user", [None, 2])
     def test_nobody_else_gets_in(self, app: Flask, user: int | None) -> None:
