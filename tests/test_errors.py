@@ -86,6 +86,7 @@ def test_the_errors_form_the_documented_tree() -> None:
         "StaleSettings": "AutoTagError",
         "VocabularyError": "AutoTagError",
         "ListerError": "AutoTagError",
+        "UpgradeError": "AutoTagError",
         "TaggingError": "AutoTagError",
         "TaggingOff": "TaggingError",
         "LoaderError": "TaggingError",

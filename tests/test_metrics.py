@@ -22,7 +22,7 @@ from flask_autotag.metrics import AutoTagCollector
 
 from .clouds import GOOGLE_ON, drain, upload
 from .hosts import ESPRESSO, Host, make_host
-from .test_activity import CRASHED, GONE, NOW, job, write
+from .test_activity import CRASHED, GONE, job, now, write
 from .vendors import Answer, Vendor
 
 #: The values of metrics, by name and labels.
@@ -62,10 +62,10 @@ def busy(any_host: Host) -> Host:
     with any_host.app.app_context():
         write(
             any_host,
-            job(1, "shop", "queued", run_at=NOW - 500),
-            job(2, "shop", "queued", run_at=NOW + 999, **GONE),
+            job(1, "shop", "queued", run_at=now() - 500),
+            job(2, "shop", "queued", run_at=now() + 999, **GONE),
             job(3, "news", "queued", priority=1),
-            job(4, "news", "running", run_at=NOW + 60),
+            job(4, "news", "running", run_at=now() + 60),
             job(5, "shop", "done"),
             job(6, "shop", "failed", **GONE),
             job(7, "news", "failed", **GONE),
