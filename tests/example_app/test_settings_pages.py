@@ -294,7 +294,7 @@ def test_the_keyboard_is_enough(page: Page, served: Served) -> None:
     page.get_by_role("link", name="Skip to the content").focus()
     page.keyboard.press("Enter")
     seen = []
-    for _ in range(40):
+    for _ in range(60):
         page.keyboard.press("Tab")
         seen.append(
             page.evaluate(
