@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -190,7 +191,7 @@ def test_beside_flask_migrate_for_other_tables(tmp_path: Path) -> None:
 
 def test_a_user_who_may_not_change_tables(host: Host, later: None) -> None:
     path = host.app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///")
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(
             "CREATE VIEW broken AS SELECT assignment.no_such FROM autotag_assignment"
         )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,6 @@ def test_making_the_tables_imports_nothing_heavy(tmp_path: Path) -> None:
         )
         == ""
     )
-    with sqlite3.connect(tmp_path / "autotag.sqlite") as connection:
+    with closing(sqlite3.connect(tmp_path / "autotag.sqlite")) as connection:
         rows = connection.execute("SELECT version_num FROM autotag_revision").fetchall()
     assert rows == [(newest_revision(),)]
