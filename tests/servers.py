@@ -7,11 +7,20 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from werkzeug.serving import make_server
+from werkzeug.wsgi import ClosingIterator
 
 from .services import missing
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def free_port() -> int:
@@ -20,6 +29,38 @@ def free_port() -> int:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
         return port
+
+
+@contextmanager
+def serve(app: Flask) -> Iterator[str]:
+    """Put an app on a port of its own, and give its URL."""
+    server = make_server("127.0.0.1", 0, _whole(app), threaded=True)
+    # Requests that a closed browser leaves behind must not outlive the test.
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _whole(app: WSGIApplication) -> WSGIApplication:
+    """Read answers before they are sent.
+
+    Werkzeug's server does not close an answer whose reader has gone, so that the
+    file which a browser no longer wants would stay open.
+    """
+
+    def application(
+        environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        with closing(ClosingIterator(app(environ, start_response))) as answer:
+            return [*answer]
+
+    return application
 
 
 class PostgreSQL:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +12,9 @@ import requests
 from bs4 import BeautifulSoup
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.serving import make_server
 
 from ..hosts import ESPRESSO, jpeg
+from ..servers import serve
 from .photo_admin import library, send, visitor
 
 SYSTEM_URL = "/admin/tagging/system"
@@ -119,23 +118,18 @@ class TestSettings:
 
 
 def test_with_a_server_and_its_thread(tmp_path: Path) -> None:
-    with library(tmp_path, AUTOTAG_RUNNER="thread") as app, requests.Session() as ada:
-        server = make_server("127.0.0.1", 0, app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            url = f"http://127.0.0.1:{server.server_port}"
-            ada.get(f"{url}/sign-in/1")
-            token = BeautifulSoup(ada.get(url + NEW).text, "html.parser").select_one(
-                "[name=csrf_token]"
-            )
-            fields: dict[str, Any] = {"title": "Cup", "csrf_token": token["value"]}  # type: ignore[index]
-            ada.post(url + NEW, fields, files={"file": ("cup.jpg", PHOTO)})
-            end = time.monotonic() + 60
-            while "drink, espresso" not in ada.get(url + PHOTOS).text:
-                assert time.monotonic() < end
-                time.sleep(0.1)
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+    with (
+        library(tmp_path, AUTOTAG_RUNNER="thread") as app,
+        serve(app) as url,
+        requests.Session() as ada,
+    ):
+        ada.get(f"{url}/sign-in/1")
+        token = BeautifulSoup(ada.get(url + NEW).text, "html.parser").select_one(
+            "[name=csrf_token]"
+        )
+        fields: dict[str, Any] = {"title": "Cup", "csrf_token": token["value"]}  # type: ignore[index]
+        ada.post(url + NEW, fields, files={"file": ("cup.jpg", PHOTO)})
+        end = time.monotonic() + 60
+        while "drink, espresso" not in ada.get(url + PHOTOS).text:
+            assert time.monotonic() < end
+            time.sleep(0.1)

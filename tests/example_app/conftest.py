@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.datastructures import FileStorage
-from werkzeug.serving import make_server
 from werkzeug.test import encode_multipart
 
 import example_app
 from example_app import create_app
 from example_app.models import Photo, db
 from example_app.seed import DEMO_ACCOUNTS
+
+from .. import servers
 
 EXAMPLE_PHOTOS = Path(example_app.__file__).parent / "photos"
 ESPRESSO = EXAMPLE_PHOTOS / "espresso.jpg"
@@ -174,17 +174,8 @@ def served(make_app: MakeApp, tmp_path: Path) -> Iterator[Served]:
 @contextmanager
 def serve(app: Flask) -> Iterator[Served]:
     """Put the example on a port of its own."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    # Requests that a closed browser leaves behind must not outlive the test.
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield Served(app, f"http://127.0.0.1:{server.server_port}")
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with servers.serve(app) as url:
+        yield Served(app, url)
 
 
 @pytest.fixture(scope="module")
