@@ -179,13 +179,14 @@ def test_beside_flask_migrate_for_other_tables(tmp_path: Path) -> None:
     """A file of our own is no affair of the host's migrations."""
     app = Flask("host", instance_path=str(tmp_path))
     app.config.update(AUTOTAG_RUNNER="none")
-    AutoTag(app)
+    autotag = AutoTag(app)
     db, _ = make_db()
     app.config.update(SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'host.sqlite'}")
     db.init_app(app)
     Migrate(app, db)
     result = app.test_cli_runner().invoke(args=["autotag", "upgrade-db"])
     assert result.output == f"The tables of Flask-AutoTag are at revision {NEWEST}.\n"
+    autotag.state_of(app).database.engine.dispose()
     close(app, db)
 
 

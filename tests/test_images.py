@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
+import PIL
 import pytest
 from PIL import Image, ImageFile
 
@@ -216,12 +217,32 @@ class TestFormats:
 
 
 class TestColors:
-    @pytest.mark.parametrize("mode", ["L", "P", "1", "YCbCr", "CMYK", "RGBX"])
+    @pytest.mark.parametrize(
+        ("mode", "options"),
+        [
+            ("L", {}),
+            ("P", {}),
+            ("1", {}),
+            ("CMYK", {}),
+            ("RGBX", {}),
+            ("YCbCr", {"compression": "jpeg"}),
+            pytest.param(
+                *("YCbCr", {}),
+                marks=pytest.mark.skipif(
+                    int(PIL.__version__.split(".")[0]) < 13,
+                    reason="Pillow before 13 does not read what it writes here",
+                ),
+            ),
+        ],
+    )
     @pytest.mark.parametrize("white", [True, False])
-    def test_black_and_white_in_every_mode(self, mode: str, white: bool) -> None:
+    def test_black_and_white_in_every_mode(
+        self, mode: str, options: dict[str, str], white: bool
+    ) -> None:
         color = (255, 255, 255) if white else (0, 0, 0)
         image = Image.new("RGB", SIZE, color).convert(mode)
-        decoded = decode(encode(image, "PNG" if mode == "P" else "TIFF"), SIDE)
+        form = "PNG" if mode == "P" else "TIFF"
+        decoded = decode(encode(image, form, **options), SIDE)
         assert decoded.mode == "RGB"
         assert is_near(decoded.getpixel((5, 5)), color)
 

@@ -330,9 +330,9 @@ def test_a_name_with_a_slash(host: Host) -> None:
 @pytest.mark.parametrize(
     ("prefix", "path"), [("/admin/tags", "/admin/tags/"), (None, "")]
 )
-def test_where_the_pages_are(sqlite_url: str, prefix: str | None, path: str) -> None:
+def test_where_the_pages_are(prefix: str | None, path: str) -> None:
     app = Flask("elsewhere")
-    app.config["AUTOTAG_URL_PREFIX"] = prefix
+    app.config.update(AUTOTAG_URL_PREFIX=prefix, AUTOTAG_RUNNER="none")
     autotag = AutoTag(app)
     autotag.authorizer(lambda _action, _instance: True)
     assert app.test_client().get("/autotag/").status_code == 404
