@@ -9,12 +9,12 @@ locks on a popular tag could not both count it up.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Connection, Row, Select, func, select, update
 from sqlalchemy.orm import Session
 
 from .database import (
@@ -47,39 +47,68 @@ def counting(
 
     :param asset_ids: the assets' rows, which the caller has locked or made.
     """
-    before = _applied(connection, models, asset_ids)
+    before = applied(read_standing(connection, models, asset_ids))
     yield
-    after = _applied(connection, models, asset_ids)
-    after.subtract(before)
-    changes = {tag_id: number for tag_id, number in after.items() if number}
+    after = applied(read_standing(connection, models, asset_ids))
+    changes = changed(before, after)
     if changes:
-        _add(connection, models, changes)
+        add(connection, models, changes, _instances(connection, models, changes))
 
 
-def _applied(
+def read_standing(
     connection: Connection, models: Models, asset_ids: Collection[int]
-) -> Counter[int]:
-    """Count on how many of some assets each tag is."""
+) -> Sequence[Row[Any]]:
+    """Read which tags some assets have, and how they stand, whoever says so.
+
+    :param asset_ids: the assets' rows, which the caller has locked or made.
+    """
     table = models.assignment.__table__
-    statement = select(table.c.tag_id).where(
-        table.c.asset_id.in_(asset_ids), table.c.state == APPLIED
-    )
+    names = ("asset_id", "tag_id", "state", "source")
+    columns = [table.c[name] for name in names]
+    statement = select(*columns).where(table.c.asset_id.in_(asset_ids))
     if connection.dialect.name in ("mysql", "mariadb"):
         # Else a host's transaction goes on seeing what it saw first.
         statement = statement.with_for_update()
-    return Counter(connection.scalars(statement))
+    return connection.execute(statement).all()
 
 
-def _add(connection: Connection, models: Models, changes: dict[int, int]) -> None:
-    tag, counter = models.tag.__table__, models.counter.__table__
-    named = select(tag.c.id, tag.c.instance).where(tag.c.id.in_(changes))
-    instances = {row.id: row.instance for row in connection.execute(named)}
+def applied(standing: Iterable[Row[Any]]) -> Counter[int]:
+    """Count on how many assets each tag is."""
+    return Counter(row.tag_id for row in standing if row.state == APPLIED)
+
+
+def changed(before: Counter[int], after: Counter[int]) -> dict[int, int]:
+    """Say by how much the number of each tag changes, if it does."""
+    changes = after.copy()
+    changes.subtract(before)
+    return {tag_id: number for tag_id, number in changes.items() if number}
+
+
+def add(
+    connection: Connection,
+    models: Models,
+    changes: Mapping[int, int],
+    instances: Mapping[int, str],
+) -> None:
+    """Add to the counters of some tags, in the order of their keys.
+
+    :param instances: of each tag.
+    """
     rows = [
         {"tag_id": tag_id, "instance": instances[tag_id], "assets": changes[tag_id]}
         for tag_id in sorted(changes)
     ]
-    statement = insert_or_add(counter, connection.dialect.name, ["tag_id"], "assets")
+    table = models.counter.__table__
+    statement = insert_or_add(table, connection.dialect.name, ["tag_id"], "assets")
     connection.execute(statement, rows)
+
+
+def _instances(
+    connection: Connection, models: Models, tag_ids: Collection[int]
+) -> dict[int, str]:
+    tag = models.tag.__table__
+    named = select(tag.c.id, tag.c.instance).where(tag.c.id.in_(tag_ids))
+    return {row.id: row.instance for row in connection.execute(named)}
 
 
 @dataclass(frozen=True)

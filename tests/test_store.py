@@ -1,10 +1,12 @@
-"""Writers of one asset at the same time."""
+"""The write of every upload: what it costs, and several of one asset at a time."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from flask_autotag import AssetRef
@@ -16,6 +18,43 @@ from .hosts import Host
 
 PHOTO = AssetRef("photo", "1")
 ROUNDS = 60
+
+SAID = [
+    Prediction("tensorflow", "1", (Label("n1", "dog", 0.9), Label("n2", "grass", 0.8)))
+]
+
+
+def write(host: Host, *assets: AssetRef) -> list[str]:
+    """Store what was said of each, and tell the statements."""
+    state = host.autotag.state_of(host.app)
+    settings = state.settings_for("default")
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(host.db.engine, "before_cursor_execute", note)
+    for asset in assets:
+        entry = Entry(asset, "default", Classified("0" * 64, SAID), settings)
+        state.database.transact(
+            lambda session, entry=entry: store(session, host.models, [entry])  # type: ignore[misc]
+        )
+    event.remove(host.db.engine, "before_cursor_execute", note)
+    return statements
+
+
+def test_the_write_of_an_upload_takes_nine_statements(any_host: Host) -> None:
+    with any_host.app.app_context():
+        write(any_host, AssetRef("photo", "2"))
+        first = write(any_host, PHOTO)
+        again = write(any_host, PHOTO)
+        counts = {tag.name: tag.count for tag in any_host.autotag.tag_counts()}
+        # SQLite's lock is one more.
+        most = 9 + (any_host.db.engine.dialect.name == "sqlite")
+    assert len(first) == most, "\n".join(first)
+    # What was there is deleted, and no counter changes.
+    assert len(again) == most, "\n".join(again)
+    assert counts == {"dog": 2, "grass": 2}
 
 
 def test_an_asset_may_be_deleted_while_its_tags_are_written(any_host: Host) -> None:
