@@ -21,9 +21,12 @@ from .terminals import told
 
 #: Some images in each transaction, and a pause after it in which to be killed.
 SLOW = """
+import signal
 import time
 from flask_autotag import backfill, database, portions
 
+# Ignored where the tests themselves run in the background of a shell.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 backfill.PORTION = portions.PORTION = 20
 transact = database.Database.transact
 
