@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from .assets import AssetRef
+from .broader import hierarchy
 from .decisions import PERSON, read_decisions
 from .models import Models
 from .providers.base import Prediction
@@ -66,6 +67,8 @@ class ExplainedLabel:
     :param threshold: what it needs to be applied.
     :param outcome: one of :class:`.verdicts.Outcome`, a word such as ``"applied"``.
     :param reason: the same as a sentence's part, with figures.
+    :param broader: whether it stands for all classes below it. A class may have the
+        same name: a "cup" is also a kind of "cup".
     """
 
     provider: str
@@ -76,6 +79,7 @@ class ExplainedLabel:
     threshold: float
     outcome: str
     reason: str
+    broader: bool
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,7 @@ def _label(
         verdict.threshold,
         verdict.outcome.value,
         reason(verdict, settings, translate),
+        verdict.label.id in hierarchy(),
     )
 
 

@@ -94,7 +94,7 @@ def test_try_tells_what_would_apply_and_stores_nothing(host: Host) -> None:
     lines = told(host, "try", str(ESPRESSO))
     assert lines[0] == str(ESPRESSO)
     assert lines[2].startswith("tensorflow (efficientnet-lite0 ")
-    assert lines[4].split()[:3] == ["drink", "0.95", "drink"]
+    assert lines[4].split()[:3] == ["drink", "(broader)", "0.95"]
     assert lines[5].split()[:3] == ["espresso", "0.95", "espresso"]
     assert lines[5].endswith("0.95, below 0.99")
     assert host.jobs() == []

@@ -166,10 +166,14 @@ def _tables(labels: Iterable[ExplainedLabel]) -> Iterator[str]:
     ):
         yield f"\n{provider} ({model})"
         rows = [
-            (label.label, f"{label.confidence:.2f}", label.tag or "-", label.reason)
+            (_named(label), f"{label.confidence:.2f}", label.tag or "-", label.reason)
             for label in group
         ]
         yield from _columns([("Label", "Confidence", "Tag", "Why"), *rows])
+
+
+def _named(label: ExplainedLabel) -> str:
+    return f"{label.label} (broader)" if label.broader else label.label
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
