@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import select
@@ -81,6 +81,8 @@ class Preview:
     :ivar added: how many images would gain each tag.
     :ivar removed: how many images would lose each tag.
     :ivar tags_kept: how many tags of providers would stay.
+    :ivar pending: images that would change without the new settings, too, because
+        those that hold were saved but not applied to them.
     """
 
     images: int = 0
@@ -90,6 +92,7 @@ class Preview:
     added: Counter[str] = field(default_factory=Counter)
     removed: Counter[str] = field(default_factory=Counter)
     tags_kept: int = 0
+    pending: int = 0
 
     @property
     def tags_added(self) -> int:
@@ -137,12 +140,17 @@ def instances_with_images(session: Session, models: Models) -> set[str]:
 
 
 def preview(
-    session: Session, models: Models, settings: Mapping[str, Settings], most: int
+    session: Session,
+    models: Models,
+    settings: Mapping[str, Settings],
+    most: int,
+    present: Mapping[str, Settings] | None = None,
 ) -> Preview:
     """Compare what is stored with what new settings would make of it.
 
     :param settings: the new ones of each instance that they are for.
     :param most: images that are looked at; of more, the oldest of the first instances.
+    :param present: those that hold, to count what is pending of them.
     """
     seen = Preview()
     for instance, new in settings.items():
@@ -154,7 +162,18 @@ def preview(
                 return seen
             for difference in chunk.differences:
                 seen.count(difference)
+            if present is not None:
+                seen.pending += _pending(session, models, chunk, present[instance])
     return seen
+
+
+def _pending(session: Session, models: Models, chunk: Chunk, present: Settings) -> int:
+    """Count the images that the settings which hold would change."""
+    entries = {
+        asset_id: replace(entry, settings=present)
+        for asset_id, entry in chunk.entries.items()
+    }
+    return sum(each.is_change for each in compare(session, models, entries))
 
 
 def read_chunk(

@@ -24,8 +24,8 @@ def preview_changes(state: State, instance: str, changes: Changes) -> Preview:
     """
 
     def work(session: Session) -> Preview:
-        new = _proposed(session, state, instance, changes)
-        return preview(session, state.database.models, new, PREVIEWED)
+        present, new = _proposed(session, state, instance, changes)
+        return preview(session, state.database.models, new, PREVIEWED, present)
 
     return state.database.transact(work)
 
@@ -50,12 +50,16 @@ def save_changes(
 
 def _proposed(
     session: Session, state: State, instance: str, changes: Changes
-) -> dict[str, Settings]:
-    """Find what would hold for each instance that is concerned."""
+) -> tuple[dict[str, Settings], dict[str, Settings]]:
+    """Find what holds, and what would, for each instance that is concerned."""
     stored = read_words(session, state.database.models, [instance])[instance]
     words = with_changes(stored, changes)
     names = affected(session, state, instance)
+    changed = "own_words" if instance != SYSTEM else "system_words"
     layers = state.stored_settings().layers_of(session, names)
-    if instance != SYSTEM:
-        return {instance: replace(layers[instance], own_words=words).resolve()}
-    return {name: replace(layers[name], system_words=words).resolve() for name in names}
+    present = {name: layers[name].resolve() for name in names}
+    new = {
+        name: replace(layers[name], **{changed: words}).resolve()  # type: ignore[arg-type]
+        for name in names
+    }
+    return present, new

@@ -186,6 +186,21 @@ class TestRename:
         assert page.fields["name"] == "Hound"
         assert words(filled) == {}
         assert filled.host.jobs() == []
+        assert "without this, too" not in page.html
+
+    def test_what_was_saved_and_not_applied_comes_along(
+        self, filled: Office, mia: Visitor
+    ) -> None:
+        filled.desk.save({("tensorflow", "confidence_threshold"): 0.7}, "shop")
+        page = ask(mia, "rename", name="Hound")
+        assert figures(page) == [2, 2, 3, 3]
+        assert (
+            "Images that would change without this, too: 1. Settings or words were saved,"
+            " but not applied to them; saving this applies those as well."
+        ) in page.html
+        save(mia, "rename", name="Hound")
+        assert tags(filled, 1) == []
+        assert "without this, too" not in ask(mia, "rename", "hound", name="dog").html
 
     @pytest.mark.parametrize(
         ("typed", "message"),
