@@ -195,8 +195,8 @@ class TestRename:
         page = ask(mia, "rename", name="Hound")
         assert figures(page) == [2, 2, 3, 3]
         assert (
-            "Images that would change without this, too: 1. Settings or words were saved,"
-            " but not applied to them; saving this applies those as well."
+            "Images that would change without this, too: 1. Settings or words were"
+            " saved, but not applied to them; saving this applies those as well."
         ) in page.html
         save(mia, "rename", name="Hound")
         assert tags(filled, 1) == []
