@@ -26,6 +26,7 @@
             ├── ClassifierMemory
             ├── ModelError
             └── ProviderError         a provider elsewhere failed
+                ├── ProviderUnreachable   nothing was sent, nothing counts
                 ├── ProviderRefused   its key or endpoint is wrong; pauses it
                 │   └── ProviderPaused
                 ├── ProviderRejected  it does not take this image
@@ -200,6 +201,12 @@ class ProviderError(ClassifierError):
     """A provider elsewhere failed, or cannot be reached."""
 
     code = "provider_failed"
+
+
+class ProviderUnreachable(ProviderError):
+    """No connection to a provider came about: no image was sent, and none counts."""
+
+    code = "provider_unreachable"
 
 
 class ProviderRefused(ProviderError):

@@ -60,7 +60,8 @@ def admit(
 ) -> int:
     """Count images that are about to be sent, before they are.
 
-    They count even if the call fails: whether it is charged, nobody knows.
+    They count even if the call fails: whether it is charged, nobody knows. Where it
+    is certain that nothing was sent, :func:`give_back` takes them back.
 
     :param wanted: how many there are.
     :param limit: how many may be sent in a month, 0 for any number.
@@ -95,6 +96,23 @@ def count(
     granted = wanted if room is None else min(wanted, room)
     session.execute(update(table).where(*same).values(calls=table.c.calls + granted))
     return granted
+
+
+def give_back(
+    session: Session, models: Models, instance: str, provider: str, number: int
+) -> None:
+    """Take images back that were counted this month and certainly not sent."""
+    table = models.usage.__table__
+    session.execute(
+        update(table)
+        .where(
+            *_same(table, instance, provider),
+            table.c.month == this_month(),
+            # Not those of a month that began meanwhile.
+            table.c.calls >= number,
+        )
+        .values(calls=table.c.calls - number)
+    )
 
 
 def note_success(

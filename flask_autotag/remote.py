@@ -21,6 +21,7 @@ from .errors import (
     ProviderLimit,
     ProviderPaused,
     ProviderRejected,
+    ProviderUnreachable,
     TaggingError,
 )
 from .inquiries import Inquiry
@@ -355,9 +356,13 @@ def _conclude(
         if isinstance(outcome, Prediction)
     }
 
+    unsent = sum(isinstance(each, ProviderUnreachable) for each in outcomes.values())
+
     def work(session: Session) -> None:
         request.inquiry.answer(session, said)
         request.inquiry.release(session, outcomes.keys() - said.keys())
+        if unsent:
+            gate.give_back(session, models, instance, name, unsent)
         # One that merely does not like the image works.
         if failure is None or isinstance(failure, ProviderRejected):
             gate.note_success(session, models, instance, name)

@@ -60,6 +60,7 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "ProviderRefused",
         "ProviderRejected",
         "ProviderStateMixin",
+        "ProviderUnreachable",
         "RevisionMixin",
         "SettingChangeMixin",
         "SettingMixin",

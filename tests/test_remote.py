@@ -28,6 +28,7 @@ from .clouds import (
     upload,
 )
 from .hosts import ESPRESSO, Host, make_host
+from .servers import free_port
 from .settings.desk import Desk
 from .vendors import Answer, Vendor
 
@@ -379,6 +380,24 @@ class TestLimit:
         upload(cloud_host, 4, instance="news")
         drain(cloud_host)
         assert images_sent(google) == 3
+
+    def test_what_was_not_sent_does_not_count(self, database_url: str) -> None:
+        nobody = f"http://127.0.0.1:{free_port()}"
+        with make_host(
+            database_url,
+            AUTOTAG_GOOGLE_ENDPOINT=nobody,
+            AUTOTAG_GOOGLE_MONTHLY_LIMIT=1,
+            AUTOTAG_ALLOWED_ORIGINS=[nobody],
+            **GOOGLE_ON,
+        ) as host:
+            upload(host, 1)
+            for _ in range(3):
+                drain(host)
+                be_due(host)
+            assert provider_state(host).calls == 0
+            [job] = host.jobs()
+            assert job.failures == 3
+            assert job.error_code == "provider_unreachable"
 
     def test_or_waits(self, cloud_host: Host, google: Vendor) -> None:
         Desk(cloud_host).save({MAXIMUM: 1, ("google", "over_limit"): "wait"})

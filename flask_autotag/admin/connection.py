@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from .. import gate
-from ..errors import TaggingError
+from ..errors import ProviderUnreachable, TaggingError
 from ..providers.base import RemoteProvider, SentImage
 from ..providers.http import Http
 from ..providers.registry import elsewhere
@@ -38,7 +38,7 @@ class ConnectionTest:
 def try_connection(
     state: State, instance: str, name: str, settings: Settings
 ) -> ConnectionTest:
-    """Send a small grey image. It counts as one of the month.
+    """Send a small grey image. It counts as one of the month, if it was sent.
 
     :param instance: or :data:`.stored.SYSTEM`.
     :param settings: as typed, not saved yet.
@@ -53,17 +53,20 @@ def try_connection(
         )
     models = state.database.models
 
-    def work(session: Session) -> bool:
-        allowed = gate.may_test(session, models, instance, name)
-        if allowed:
-            gate.count(session, models, instance, name, 1)
-        return allowed
+    def work(session: Session) -> str | None:
+        if not gate.may_test(session, models, instance, name):
+            return gettext("It was tried just now. Wait ten seconds.")
+        limit = values.get("monthly_limit", 0)
+        if not gate.count(session, models, instance, name, 1, limit):
+            return gettext(
+                "The images of this month are used up; a test would be one more."
+            )
+        return None
 
-    if not state.database.transact(work):
-        return ConnectionTest(
-            name, False, gettext("It was tried just now. Wait ten seconds.")
-        )
-    return _ask(state, provider, values)
+    refusal = state.database.transact(work)
+    if refusal is not None:
+        return ConnectionTest(name, False, refusal)
+    return _ask(state, instance, provider, values)
 
 
 def find(name: str) -> type[RemoteProvider] | None:
@@ -71,10 +74,23 @@ def find(name: str) -> type[RemoteProvider] | None:
     return next((one for one in elsewhere() if one.name == name), None)
 
 
-def _ask(state: State, provider: type[RemoteProvider], values: Any) -> ConnectionTest:
+def _ask(
+    state: State, instance: str, provider: type[RemoteProvider], values: Any
+) -> ConnectionTest:
     http = Http(state.config.allowed_origins)
     try:
         [answer] = provider.classify([_grey()], values, http)
+    except ProviderUnreachable as error:
+        _give_back(state, instance, provider.name)
+        return ConnectionTest(
+            provider.name,
+            False,
+            gettext(
+                "%(sentence)s Can this machine connect to it? Proxies of the"
+                " environment are not used.",
+                sentence=str(error),
+            ),
+        )
     except TaggingError as error:
         return ConnectionTest(provider.name, False, str(error))
     except Exception as error:
@@ -84,6 +100,14 @@ def _ask(state: State, provider: type[RemoteProvider], values: Any) -> Connectio
         return ConnectionTest(provider.name, False, str(answer))
     return ConnectionTest(
         provider.name, True, gettext("It answers, and accepts the key.")
+    )
+
+
+def _give_back(state: State, instance: str, name: str) -> None:
+    state.database.transact(
+        lambda session: gate.give_back(
+            session, state.database.models, instance, name, 1
+        )
     )
 
 

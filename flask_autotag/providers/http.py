@@ -16,6 +16,7 @@ from ..errors import (
     ProviderError,
     ProviderRefused,
     ProviderRejected,
+    ProviderUnreachable,
 )
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class Http:
         """Send one request.
 
         :param provider: what people call it, for messages.
-        :raises ProviderError: if it cannot be reached, is too slow, or says too much.
+        :raises ProviderUnreachable: if no connection came about.
+        :raises ProviderError: if it breaks off, is too slow, or says too much.
         :raises ProviderRefused: if its address is not one to connect to.
         """
         import requests
@@ -96,7 +98,9 @@ class Http:
             except (requests.RequestException, HTTPError, OSError) as error:
                 if not deadline.is_over:
                     # Never its own words: they may hold the address.
-                    raise ProviderError(
+                    sent = deadline.has_connected
+                    kind = ProviderError if sent else ProviderUnreachable
+                    raise kind(
                         f"{provider} cannot be reached ({type(error).__name__})."
                     ) from None
         if deadline.is_over:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from types import TracebackType
 from typing import Any
 
@@ -26,6 +27,7 @@ class Deadline:
     """
 
     def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.name, self._timer.daemon = "flask-autotag-deadline", True
         self._sockets: list[socket.socket] = []
@@ -48,7 +50,13 @@ class Deadline:
     @property
     def is_over(self) -> bool:
         """Whether the time was over before the block was."""
-        return self._over
+        # A socket may notice before the thread is scheduled.
+        return self._over or time.monotonic() >= self._end
+
+    @property
+    def has_connected(self) -> bool:
+        """Whether any connection came about; before, nothing of a request is sent."""
+        return bool(self._sockets)
 
     def watch(self, connected: socket.socket) -> None:
         """Cut this connection too; at once if the time is over."""

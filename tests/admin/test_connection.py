@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from flask_autotag import ProviderRefused, gate
 
+from ..servers import free_port
 from ..vendors import Answer, Vendor, vendor
 from .conftest import SHOP_URL, SYSTEM_URL, Office, Page, Visitor, open_office
 
@@ -72,6 +73,33 @@ def test_it_is_no_port_scanner(office: Office, ada: Visitor, google: Vendor) -> 
     assert (
         page.soup.select("[aria-labelledby=autotag-section-google] [role=status]") == []
     )
+
+
+def test_what_was_not_sent_does_not_count(sqlite_url: str) -> None:
+    closed = f"http://127.0.0.1:{free_port()}"
+    with open_office(sqlite_url, AUTOTAG_ALLOWED_ORIGINS=[closed]) as office:
+        page = office.visitor("ada").send(
+            SHOP_URL, test="google", **{ENDPOINT: closed, KEY: SECRET}
+        )
+    assert told(page) == (
+        "Google Cloud Vision cannot be reached (ConnectionError). Can this machine"
+        " connect to it? Proxies of the environment are not used."
+    )
+    assert "Images sent this month: 0" in page.html
+
+
+def test_none_is_sent_over_the_limit(
+    office: Office, ada: Visitor, google: Vendor
+) -> None:
+    typed = {ENDPOINT: google.url, KEY: SECRET, "setting.google.monthly_limit": "1"}
+    ada.send(SHOP_URL, test="google", **typed)
+    table = office.desk.state.database.models.provider_state.__table__
+    office.desk.execute(update(table).values(tested_at=1))
+    page = ada.send(SHOP_URL, test="google", **typed)
+    assert told(page) == (
+        "The images of this month are used up; a test would be one more."
+    )
+    assert len(google.requests) == 1
 
 
 def test_without_a_key_there_is_nothing_to_try(ada: Visitor) -> None:
