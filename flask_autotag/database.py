@@ -67,6 +67,9 @@ class Database:
         """The engine; the host's is there only inside an application context."""
         raise NotImplementedError
 
+    def check(self) -> None:
+        """Raise what speaks against using it."""
+
     def host_session(self) -> Session | None:
         """Give the session that the host works with now, if it has one."""
         return None
@@ -155,22 +158,31 @@ class OwnDatabase(Database):
     """A SQLite file of our own, made with its tables when it is first needed.
 
     :param path: the file; its folder is made too.
+    :param refuse: called before it is used; raises what speaks against that.
     """
 
-    def __init__(self, path: str, models: Models) -> None:
+    def __init__(
+        self, path: str, models: Models, refuse: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(models)
         self._path = path
+        self._refuse = refuse
         self._lock = threading.Lock()
         self._engines: dict[int, Engine] = {}
 
     @property
     def engine(self) -> Engine:
         """One engine for each process: a SQLite connection must not cross a fork."""
+        self.check()
         with self._lock:
             engine = self._engines.get(os.getpid())
             if engine is None:
                 engine = self._engines[os.getpid()] = self._open()
             return engine
+
+    def check(self) -> None:
+        """Raise what speaks against a file of our own."""
+        self._refuse()
 
     def _open(self) -> Engine:
         os.makedirs(os.path.dirname(self._path), exist_ok=True)

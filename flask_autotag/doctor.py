@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from . import gate
 from .assets import SYSTEM, AssetRef
@@ -16,7 +17,7 @@ from .database import is_shared_memory
 from .doctor_counters import check_counters
 from .doctor_tables import check_tables
 from .doctor_web import check_api, check_metrics, check_pages
-from .errors import ModelError, TaggingError
+from .errors import ConfigurationError, ModelError, TaggingError
 from .findings import ERROR, OK, WARNING, Finding
 from .jobs.loading import load_asset
 from .jobs.report import report
@@ -41,11 +42,22 @@ Check = Callable[["Flask", State], Iterator[Finding]]
 
 
 def examine(app: Flask, state: State) -> Iterator[Finding]:
-    """Run all checks, in an application context. One that breaks is a finding too."""
+    """Run all checks, in an application context. One that breaks is a finding too.
+
+    Where the tables are found wanting, what breaks for that reason is not told.
+    """
+    told = False
     for subject, check in _CHECKS.items():
         try:
-            yield from check(app, state)
+            for finding in check(app, state):
+                told |= (finding.level, finding.subject) == (ERROR, "tables")
+                yield finding
+        except ConfigurationError as error:
+            yield Finding(ERROR, subject, str(error))
+            return
         except Exception as error:
+            if told and isinstance(error, OperationalError | ProgrammingError):
+                continue
             yield Finding(
                 ERROR, subject, f"It cannot be examined: {type(error).__name__}."
             )

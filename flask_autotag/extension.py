@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from collections.abc import Callable, Iterable
@@ -44,6 +45,8 @@ from .settings.resolution import check_choices, read_config_layer
 from .signals import image_uploaded
 from .state import State
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 Adapter = Callable[..., Upload | Iterable[Upload] | None]
 
@@ -74,6 +77,7 @@ class AutoTag(HookRegistry, TagAPI):
         self._states: weakref.WeakKeyDictionary[Flask, State] = (
             weakref.WeakKeyDictionary()
         )
+        self._forgotten: weakref.WeakSet[Flask] = weakref.WeakSet()
         image_uploaded.connect(self._on_image_uploaded)
         if app is not None:
             self.init_app(app)
@@ -224,12 +228,34 @@ class AutoTag(HookRegistry, TagAPI):
         instance: str | None = None,
         session: Session | None = None,
         bulk: bool = False,
-        **_other: Any,
+        **other: Any,
     ) -> None:
         app = self._app_of(sender)
-        if app is not None:
+        if app is None:
+            self._tell_forgotten(sender)
+        else:
+            if other:
+                logger.warning(
+                    "image_uploaded was sent with %s, which it does not know: it takes"
+                    " asset, image, instance, session and bulk.",
+                    ", ".join(sorted(other)),
+                )
             upload = Upload(asset, image, instance or DEFAULT_INSTANCE, bulk)
             outbox.submit(app, self._states[app], upload, session)
+
+    def _tell_forgotten(self, sender: Any) -> None:
+        """Log, once, that an upload came from an application without the extension."""
+        if isinstance(sender, LocalProxy):
+            sender = sender._get_current_object()
+        if isinstance(sender, Flask) and "autotag" not in sender.extensions:
+            if sender not in self._forgotten:
+                logger.error(
+                    "image_uploaded was sent by the application %r, for which AutoTag"
+                    " was not initialised: nothing is tagged. Did you forget to call"
+                    " init_app?",
+                    sender.name,
+                )
+            self._forgotten.add(sender)
 
     def _on_request_started(self, app: Flask, **_other: Any) -> None:
         self._states[app].runner.start(app, self._states[app])
@@ -269,7 +295,9 @@ def _make_database(app: Flask, db: Any, models: Models | None) -> Database:
     db = db or app.extensions.get("sqlalchemy")
     if db is None:
         path = os.path.join(app.instance_path, "autotag.sqlite")
-        return OwnDatabase(path, models or create_models(MetaData()))
+        if models is not None:
+            return OwnDatabase(path, models)
+        return OwnDatabase(path, create_models(MetaData()), _refuse_late(app))
     database = HostDatabase(db, models or models_of(_metadata(db)))
     try:
         with app.app_context():
@@ -280,6 +308,22 @@ def _make_database(app: Flask, db: Any, models: Models | None) -> Database:
             " AutoTag.init_app(app)."
         ) from error
     return database
+
+
+def _refuse_late(app: Flask) -> Callable[[], None]:
+    """Make what refuses a file of our own in a host that has a database after all."""
+    held = weakref.ref(app)
+
+    def check() -> None:
+        late = held()
+        if late is not None and "sqlalchemy" in late.extensions:
+            raise ConfigurationError(
+                "SQLAlchemy was initialised for this app after AutoTag, which therefore"
+                " knows nothing of the host's database: call AutoTag(app) or"
+                " autotag.init_app(app) after db.init_app(app)."
+            )
+
+    return check
 
 
 def _metadata(db: Any) -> MetaData:

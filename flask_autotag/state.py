@@ -18,6 +18,7 @@ from .settings.sealing import sealer_for
 from .settings.stored import StoredSettings
 from .tally import Tally
 from .timings import Timings
+from .troubles import Troubles
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -49,6 +50,7 @@ class State:
     :ivar timings: how long the stages of tagging took in this process.
     :ivar ends: what became of the jobs that this process worked on.
     :ivar exchanges: what became of its exchanges with providers elsewhere.
+    :ivar troubles: what keeps it from its work.
     """
 
     config: Config
@@ -61,6 +63,7 @@ class State:
     timings: Timings = field(default_factory=Timings)
     ends: Tally = field(default_factory=Tally)
     exchanges: Tally = field(default_factory=Tally)
+    troubles: Troubles = field(default_factory=Troubles)
 
     def stored_settings(self) -> StoredSettings:
         """Give what reads and writes settings, inside the application's context."""

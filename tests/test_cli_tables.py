@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask_migrate import Migrate
-from sqlalchemy import inspect, text
+from sqlalchemy import MetaData, inspect, text
 
-from flask_autotag import AssetRef, AutoTag
+from flask_autotag import AssetRef, AutoTag, create_models
 from flask_autotag.migrations import VERSIONS, newest_revision
 
 from .hosts import Host, close, make_db
@@ -179,7 +179,7 @@ def test_beside_flask_migrate_for_other_tables(tmp_path: Path) -> None:
     """A file of our own is no affair of the host's migrations."""
     app = Flask("host", instance_path=str(tmp_path))
     app.config.update(AUTOTAG_RUNNER="none")
-    autotag = AutoTag(app)
+    autotag = AutoTag(app, models=create_models(MetaData()))
     db, _ = make_db()
     app.config.update(SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'host.sqlite'}")
     db.init_app(app)

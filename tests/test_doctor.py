@@ -116,6 +116,14 @@ def test_tables_of_an_older_release(host: Host) -> None:
     )
 
 
+def test_without_tables_nothing_else_is_said_to_be_broken(host: Host) -> None:
+    with host.app.app_context():
+        host.models.metadata.drop_all(host.db.engine)
+        state = host.autotag.state_of(host.app)
+        found = [*examine(host.app, state)]
+    assert [each.subject for each in found if each.level == "error"] == ["tables"]
+
+
 def test_tables_that_are_not_what_they_say(host: Host) -> None:
     found = change_tables(host, "DROP INDEX ix_autotag_job_due")
     assert found.fix == (

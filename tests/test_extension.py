@@ -124,6 +124,33 @@ def test_keeps_a_file_of_its_own_where_the_host_has_no_database(
     state.database.engine.dispose()
 
 
+def test_a_database_that_comes_after_it_is_no_surprise(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its tables would be sought in a file of our own, and the host's lack them."""
+    app = make_app(f"sqlite:///{tmp_path / 'cms.sqlite'}", instance_path=str(tmp_path))
+    autotag = AutoTag(app)
+    db, Photo = make_db()
+    db.init_app(app)
+    message = "SQLAlchemy was initialised for this app after AutoTag"
+    with app.app_context():
+        db.create_all()
+        photo = Photo(path="a")
+        db.session.add(photo)
+        image_uploaded.send(app, asset=photo, image=ESPRESSO)
+        db.session.commit()
+        assert photo.id == 1
+        with pytest.raises(ConfigurationError, match=message):
+            autotag.tags_for(photo)
+    assert message in caplog.text
+    for command in ("doctor", "init-db", "status"):
+        result = app.test_cli_runner().invoke(args=["autotag", command])
+        assert result.exit_code == 1
+        assert result.output.count(message) == 1
+    assert not (tmp_path / "autotag.sqlite").exists()
+    close(app, db)
+
+
 def test_two_applications_with_one_db_stay_apart(tmp_path: Path) -> None:
     db, Photo = make_db()
     autotag = AutoTag(db=db)

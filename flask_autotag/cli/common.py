@@ -15,6 +15,7 @@ from ..errors import AutoTagError
 from ..portions import Scope
 from ..problems import Problems
 from ..state import State
+from ..troubles import TABLES_ADVICE
 
 #: Stands for whoever has the shell, in histories and decisions.
 WHO = "command line"
@@ -54,7 +55,10 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 def current() -> tuple[Flask, State]:
     """Give the application, and what the extension keeps for it."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    return app, app.extensions["autotag"].state_of(app)
+    state = app.extensions["autotag"].state_of(app)
+    with telling():
+        state.database.check()
+    return app, state
 
 
 def check_instance(state: State, instance: str) -> None:
@@ -115,9 +119,8 @@ def telling_of_tables() -> Iterator[None]:
         yield
     except (OperationalError, ProgrammingError) as error:
         raise click.ClickException(
-            f"The queue cannot be read ({type(error).__name__}). If the tables are"
-            " missing, 'flask autotag init-db' makes them; those of an older release"
-            " need 'flask autotag upgrade-db'. 'flask autotag doctor' tells more."
+            f"The queue cannot be read ({type(error).__name__}). {TABLES_ADVICE}"
+            " 'flask autotag doctor' tells more."
         ) from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import weakref
 from typing import TYPE_CHECKING
@@ -14,8 +13,6 @@ from .worker import BATCH, Worker
 
 if TYPE_CHECKING:
     from flask import Flask
-
-logger = logging.getLogger(__name__)
 
 #: Seconds after which an idle worker looks for jobs that nobody told it of: those
 #: of other processes, and those to be tried again.
@@ -132,8 +129,9 @@ class Crew:
         try:
             return worker.work(limit)
         except Exception as error:
-            logger.exception(
-                "The queue cannot be worked off; trying again in %g seconds.", POLL
+            self._state.troubles.log(
+                f"The queue cannot be worked off; it is tried every {POLL:g} seconds.",
+                error,
             )
             self.error = error
             return 0

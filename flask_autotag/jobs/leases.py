@@ -144,9 +144,11 @@ class Leases:
                 with app.app_context():
                     self.renew()
                     tidy(self._state)
-            except Exception:
-                logger.exception(
-                    "Leases could not be renewed; trying again in %g seconds.", ROUND
+            except Exception as error:
+                self._state.troubles.log(
+                    "Leases cannot be renewed, nor lost jobs found; it is tried every"
+                    f" {ROUND:g} seconds.",
+                    error,
                 )
             del app
 

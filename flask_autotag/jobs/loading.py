@@ -54,8 +54,15 @@ def load_asset(state: State, asset: AssetRef) -> bytes:
         raise ImageMissing(f"The application says that {asset} is gone.") from None
     except Exception as error:
         raise LoaderError(
-            f"The application's image loader raised {type(error).__name__}."
+            f"{_loader_of(state, asset)} raised {type(error).__name__}."
         ) from error
+
+
+def _loader_of(state: State, asset: AssetRef) -> str:
+    watch = state.hooks.watches.get(asset.type)
+    if watch is None:
+        return "The application's image loader"
+    return f"The function of the watched model {watch.model.__name__} for its image"
 
 
 def _load_by_host(state: State, asset: AssetRef) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app, has_app_context
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session, SessionTransaction, object_session
 
 from ..assets import AssetRef, Upload, check_instance, instance_state, ref_of, type_of
@@ -19,6 +19,7 @@ from ..errors import AssetError, AutoTagError, TaggingError
 from ..signals import send_safely, tagging_failed
 from ..sources import Captured, capture
 from ..state import State
+from ..troubles import TABLES_ADVICE, said_by
 from . import queue
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def submit(
         the asset nor the database's.
     """
     with reporting(app, upload.asset, upload.instance), context_of(app):
+        state.database.check()
         check_instance(upload.instance)
         ref = ref_of(upload.asset)
         image = _capture(state, upload)
@@ -71,6 +73,11 @@ def reporting(app: Flask, asset: object, instance: str) -> Iterator[None]:
         code, message = _describe(error)
         if isinstance(error, AutoTagError):
             logger.error("%s was not queued for tagging: %s", _name(asset), message)
+        elif isinstance(error, OperationalError | ProgrammingError):
+            logger.error(
+                "%s was not queued for tagging. %s %s",
+                *(_name(asset), said_by(error), TABLES_ADVICE),
+            )
         else:
             logger.exception("%s was not queued for tagging.", _name(asset))
         send_safely(
@@ -205,11 +212,7 @@ def _describe(error: Exception) -> tuple[str, str]:
         return "not_queued", str(error)
     kind = type(error).__name__
     if isinstance(error, DBAPIError):
-        return "not_queued", (
-            f"The job could not be written ({kind}). If the tables are missing,"
-            " 'flask autotag init-db' makes them; those of an older release need"
-            " 'flask autotag upgrade-db'."
-        )
+        return "not_queued", (f"The job could not be written ({kind}). {TABLES_ADVICE}")
     return "not_queued", f"The upload could not be queued ({kind})."
 
 

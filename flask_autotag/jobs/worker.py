@@ -12,14 +12,14 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from .. import remote
 from ..database import may_pass
-from ..errors import ProviderRefused, TaggingError, TaggingOff, TryLater
+from ..errors import LoaderError, ProviderRefused, TaggingError, TaggingOff, TryLater
 from ..sandbox.pool import Answer, Interrupted, Question
 from ..settings.resolution import Settings
 from ..signals import send_safely, tagging_failed
@@ -338,6 +338,10 @@ class Worker:
         if state is None:
             return
         self._tally.add(state, error.code)
+        if isinstance(error, LoaderError) and error.__cause__ is not None:
+            self._state.troubles.log(
+                str(error), cast(Exception, error.__cause__), logging.WARNING
+            )
         if state == QUEUED:
             logger.info("%s will be tried again: %s", job.asset, error)
             return

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import current_app
+from flask import Flask, current_app
 from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.orm import Session, object_session
 
@@ -313,6 +313,33 @@ def test_a_wrong_call_is_logged_and_sent_but_does_not_raise(
     assert failure["asset"] == arguments["asset"]
     assert "was not queued for tagging" in caplog.text
     assert ("photo 1" in caplog.text) == (arguments["asset"] is not None)
+    assert host.jobs() == []
+
+
+def test_an_unknown_argument_is_told(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    with host.app.app_context():
+        image_uploaded.send(
+            host.app, asset=AssetRef("photo", "1"), image=jpeg(), tenant="acme"
+        )
+    assert "image_uploaded was sent with tenant, which it does not know" in caplog.text
+    assert [job.instance for job in host.jobs()] == ["default"]
+
+
+def test_an_application_that_was_forgotten_is_told_once(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Flask("other")
+    image_uploaded.send(other, asset=AssetRef("photo", "1"), image=jpeg())
+    # One of each AutoTag that there is in the process.
+    told = len(caplog.records)
+    image_uploaded.send(other, asset=AssetRef("photo", "2"), image=jpeg())
+    assert len(caplog.records) == told
+    assert {record.getMessage() for record in caplog.records} == {
+        "image_uploaded was sent by the application 'other', for which AutoTag was not"
+        " initialised: nothing is tagged. Did you forget to call init_app?"
+    }
     assert host.jobs() == []
 
 

@@ -123,7 +123,9 @@ def test_a_file_that_is_too_large(sqlite_url: str, tmp_path: Path) -> None:
     assert "more than 1,000 bytes" in failure["message"]
 
 
-def test_a_loader_that_raises_is_tried_again(inline_host: Host) -> None:
+def test_a_loader_that_raises_is_tried_again(
+    inline_host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
     @inline_host.autotag.image_loader
     def load(_asset: AssetRef) -> bytes:
         raise ConnectionError("secret storage address")
@@ -133,6 +135,22 @@ def test_a_loader_that_raises_is_tried_again(inline_host: Host) -> None:
     assert (job.state, job.failures, job.error_code) == ("queued", 1, "loader_failed")
     assert job.error_text == "The application's image loader raised ConnectionError."
     assert inline_host.failures == []
+    # What it says itself is for its developer alone, who is told at the first try.
+    assert "raised ConnectionError.\nTraceback" in caplog.text
+    assert "ConnectionError: secret storage address" in caplog.text
+
+
+def test_a_watched_model_whose_function_raises(
+    inline_host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    inline_host.autotag.watch(inline_host.Photo, image=lambda photo: photo.no_such)
+    with inline_host.app.app_context():
+        inline_host.add_photo("a")
+    [job] = inline_host.jobs()
+    assert job.error_text == (
+        "The function of the watched model Photo for its image raised AttributeError."
+    )
+    assert "no_such" in caplog.text
 
 
 def test_a_loader_that_knows_no_such_asset(inline_host: Host) -> None:
@@ -327,7 +345,9 @@ def test_a_queue_that_cannot_be_read_is_logged_and_tried_again(
             host.models.metadata.drop_all(host.db.engine)
             state = host.autotag.state_of(host.app)
             state.runner.wake(host.app, state, [])
-            wait_for(lambda: caplog.text.count("The queue cannot be worked off") >= 2)
+            wait_for(lambda: "The queue cannot be worked off" in caplog.text)
+            assert "'flask autotag init-db' makes them" in caplog.text
+            assert "Traceback" not in caplog.text
             host.db.create_all()
         with caplog.at_level(logging.CRITICAL):
             image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO)
