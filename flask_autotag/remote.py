@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -95,10 +96,11 @@ def joined(found: Classified, result: Result) -> Classified:
     :raises TaggingError: if nobody said anything.
     """
     predictions = [*found.predictions, *result.predictions]
-    if result.failures and not predictions:
+    failures = {**found.failures, **result.failures}
+    if failures and not predictions:
         # Of several the one that may pass: then all are asked again.
-        raise min(result.failures.values(), key=lambda error: error.permanent)
-    return Classified(found.sha256, predictions, result.failures)
+        raise min(failures.values(), key=lambda error: error.permanent)
+    return Classified(found.sha256, predictions, failures)
 
 
 def ask(app: Flask, state: State, tasks: Sequence[Task]) -> list[Result]:
@@ -154,7 +156,12 @@ def _requests(
             group.setdefault(task.sha256, []).append(place)
     for (provider, instance), same_bytes in groups.items():
         settings = tasks[next(iter(same_bytes.values()))[0]].settings
-        model = provider.model(settings[provider.name])
+        try:
+            model = provider.model(settings[provider.name])
+        except Exception as error:
+            for place in chain(*same_bytes.values()):
+                results[place].failures[provider.name] = _raised(provider, error)
+            continue
         scope = "" if state.config.reuse_across_instances else instance
         inquiry = Inquiry(state.database.models, scope, provider.name, model)
         with app.app_context():
@@ -320,10 +327,12 @@ def _ask(
     except TaggingError:
         raise
     except Exception as error:
-        # Of a provider of others; its words might hold the key.
-        raise ProviderError(
-            f"{provider.section.title} raised {type(error).__name__}."
-        ) from None
+        raise _raised(provider, error) from None
+
+
+def _raised(provider: Kind, error: Exception) -> ProviderError:
+    # Of a provider of others; its words might hold the key.
+    return ProviderError(f"{provider.section.title} raised {type(error).__name__}.")
 
 
 def _prediction(request: _Request, labels: Sequence[Label]) -> Prediction:

@@ -50,7 +50,8 @@ def question(data: bytes, settings: Settings, machine: Machine) -> Question:
 
 def classified(asked: Question, answer: Answer) -> Classified:
     """Put the answer to *asked* in the form that is stored."""
-    return Classified(hashlib.sha256(asked.data).hexdigest(), answer.predictions)
+    sha256 = hashlib.sha256(asked.data).hexdigest()
+    return Classified(sha256, answer.predictions, answer.failures)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from flask_autotag import AssetRef, gate, image_uploaded
 from flask_autotag.errors import ProviderBusy, ProviderError, ProviderRefused
 from flask_autotag.jobs.worker import Worker
+from flask_autotag.providers.google_vision import GoogleVisionProvider
 
 from .clouds import (
     GOOGLE_ON,
@@ -365,6 +366,22 @@ def test_without_a_key_nothing_is_sent(sqlite_url: str) -> None:
             None,
             "It is paused: API key not set.",
         ]
+
+
+def test_one_whose_model_cannot_be_told(
+    cloud_host: Host, google: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_settings: object) -> str:
+        raise RuntimeError("of its author")
+
+    monkeypatch.setattr(GoogleVisionProvider, "model", fail)
+    upload(cloud_host, 1)
+    drain(cloud_host)
+    assert tags(cloud_host, 1) == LOCAL
+    [job] = cloud_host.jobs()
+    assert (job.state, job.failures) == ("queued", 1)
+    assert job.error_text == "Google Cloud Vision raised RuntimeError."
+    assert google.requests == []
 
 
 class TestLimit:

@@ -79,6 +79,7 @@ def _ask(
 ) -> ConnectionTest:
     http = Http(state.config.allowed_origins)
     try:
+        provider.model(values)
         [answer] = provider.classify([_grey()], values, http)
     except ProviderUnreachable as error:
         _give_back(state, instance, provider.name)

@@ -12,6 +12,7 @@ import click
 from flask.cli import with_appcontext
 
 from ..exposition import serving
+from ..jobs.leases import tidy
 from ..jobs.progress import LogProgress, TerminalProgress, logging_to
 from ..jobs.queue import ENDS, FAILED, QUARANTINED, QUEUED, RUNNING
 from ..jobs.report import report
@@ -78,6 +79,9 @@ def worker(
         nullcontext() if terminal else logging_to(sys.stderr, log or "plain"),
         nullcontext() if metrics is None else serving(app, *metrics),
     ):
+        if once or drain:
+            # It may not be there for the sweep that a worker makes now and then.
+            tidy(state)
         if once:
             worked = Worker(app, state).work(1)
             click.echo(f"Worked on {_jobs(worked)}.")

@@ -182,9 +182,8 @@ class Worker:
             results = dict(zip(tasks, asked, strict=True))
         for place, (job, about, _) in enumerate(answered):
             with self._failing(batch, job):
-                found = here[place]
-                if place in results:
-                    found = remote.joined(found, results[place])
+                result = results.get(place, remote.Result())
+                found = remote.joined(here[place], result)
                 yield job, Entry(job.asset, job.instance, found, about.settings)
 
     def _questions(

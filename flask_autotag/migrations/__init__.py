@@ -28,6 +28,7 @@ Then write ``versions/0002_what_it_does.py``, with the next number::
 
 
     def upgrade() -> None:
+        """Add the column, and fill it in."""
         add_column("assignment", Column("instance", String(64)))
         assignment = lightweight("assignment", "asset_id", "instance")
         asset = lightweight("asset", "id", "instance")
@@ -42,6 +43,7 @@ Then write ``versions/0002_what_it_does.py``, with the next number::
 
 
     def downgrade() -> None:
+        """Take it away."""
         drop_index("ix_autotag_assignment_instance", "assignment")
         drop_column("assignment", "instance")
 

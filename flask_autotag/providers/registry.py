@@ -109,7 +109,7 @@ def _load(entry: EntryPoint) -> type[Provider]:
     except Exception as error:
         raise ConfigurationError(
             f"The provider {entry.value} cannot be imported"
-            f" ({type(error).__name__}): mend or remove its package."
+            f" ({type(error).__name__}: {error}): mend or remove its package."
         ) from error
     if not (isinstance(provider, type) and issubclass(provider, Provider)):
         raise ConfigurationError(

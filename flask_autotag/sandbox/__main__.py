@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
 import time
-from typing import IO, Any
+from collections.abc import Callable, Mapping
+from typing import IO, Any, TypeVar
 
 from PIL import Image
 
 from ..errors import ClassifierError, ClassifierMemory, TaggingError
 from ..images import decode, reduced, to_jpeg
-from ..providers.base import LocalProvider
+from ..providers.base import Label, LocalProvider
 from ..providers.registry import find
 from .frames import read_frame, write_frame
+
+T = TypeVar("T")
 
 MIB = 2**20
 #: Of the scale from 0 to 19: classification yields to the host's own requests.
@@ -95,32 +99,32 @@ def _answer(
         )
         return memory, b""
     except Exception as error:
-        # Such as a package that is not installed, or does not fit into the memory.
-        text = " ".join(str(error).split())
-        raised = _error(
-            ClassifierError(
-                f"Classifying the image raised {type(error).__name__}: {text:.200}"
-            )
-        )
-        return raised, b""
+        return _error(_raised("Decoding the image", error)), b""
 
 
 def _classify(
     request: dict[str, Any], data: bytes, providers: dict[str, LocalProvider]
 ) -> tuple[dict[str, Any], bytes]:
-    found = [_provider(choice, providers) for choice in request["providers"]]
     longest = request.get("reduce_to") or 0
-    image = decode(data, max(longest, *(provider.side for provider in found), 1))
+    found: dict[str, LocalProvider | TaggingError] = {
+        choice["name"]: _trying(choice["name"], _provider, choice, providers)
+        for choice in request["providers"]
+    }
+    if not longest:
+        _raise_if_all_failed(found)
+    sides = (each.side for each in found.values() if isinstance(each, LocalProvider))
+    image = decode(data, max(longest, *sides, 1))
+    said = {
+        name: _trying(name, _predict, provider, image)
+        if isinstance(provider, LocalProvider)
+        else provider
+        for name, provider in found.items()
+    }
+    if not longest:
+        _raise_if_all_failed(said)
     predictions = [
-        {
-            "provider": provider.name,
-            "model": provider.model,
-            "labels": [
-                [label.id, label.name, label.confidence]
-                for label in provider.classify([image])[0]
-            ],
-        }
-        for provider in found
+        {"provider": name, **(_error(each) if isinstance(each, TaggingError) else each)}
+        for name, each in said.items()
     ]
     if not longest:
         return {"predictions": predictions}, b""
@@ -128,12 +132,69 @@ def _classify(
     return {"predictions": predictions, "size": small.size}, to_jpeg(small)
 
 
+def _raise_if_all_failed(outcomes: Mapping[str, object]) -> None:
+    """Raise the first failure of providers if nobody has anything to say."""
+    failures = [each for each in outcomes.values() if isinstance(each, TaggingError)]
+    if failures and len(failures) == len(outcomes):
+        raise failures[0]
+
+
+def _trying(name: str, work: Callable[..., T], *arguments: Any) -> T | TaggingError:
+    """Do what a provider does, which may be of others: what it raises is its answer."""
+    try:
+        return work(*arguments)
+    except TaggingError as error:
+        return error
+    except MemoryError:
+        raise
+    except (Exception, SystemExit) as error:
+        # Such as a package that is not installed, or does not fit into the memory.
+        return _raised(f"Classifying the image with {name}", error)
+
+
+def _raised(what: str, error: BaseException) -> ClassifierError:
+    text = " ".join(str(error).split())
+    return ClassifierError(f"{what} raised {type(error).__name__}: {text:.200}")
+
+
+def _predict(provider: LocalProvider, image: Image.Image) -> dict[str, Any]:
+    answers = provider.classify([image])
+    if len(answers) != 1:
+        raise ValueError(f"{len(answers)} answers for one image")
+    return {
+        "model": _text("model", provider.model),
+        "labels": [_label(label) for label in answers[0]],
+    }
+
+
+def _label(label: Label) -> list[Any]:
+    confidence = float(label.confidence)
+    if not math.isfinite(confidence):
+        raise ValueError(f"a confidence is a number from 0 to 1, not {confidence}")
+    return [
+        _text("label's id", label.id),
+        _text("label's name", label.name),
+        confidence,
+    ]
+
+
+def _text(what: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a {what} is a text, not {value!r:.50}")
+    return value
+
+
 def _provider(
     choice: dict[str, Any], providers: dict[str, LocalProvider]
 ) -> LocalProvider:
+    if "error" in choice:
+        raise ClassifierError(choice["error"])
     key = json.dumps(choice, sort_keys=True)
     if key not in providers:
-        providers[key] = find(choice["name"])(**choice["options"])
+        provider = find(choice["name"])(**choice["options"])
+        if not isinstance(provider.side, int):
+            raise TypeError(f"its side is a number of pixels, not {provider.side!r}")
+        providers[key] = provider
     return providers[key]
 
 

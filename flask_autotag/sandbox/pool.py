@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import math
 import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,24 +58,30 @@ class Question:
     def message(self) -> dict[str, Any]:
         """Make the JSON part of the request."""
         return {
-            "providers": [
-                {
-                    "name": provider.name,
-                    "options": provider.options(
-                        self.settings[provider.section.name], self.machine
-                    ),
-                }
-                for provider in self.providers
-            ],
+            "providers": [self._choice(provider) for provider in self.providers],
             "reduce_to": self.reduce_to,
         }
+
+    def _choice(self, provider: type[LocalProvider]) -> dict[str, Any]:
+        """Say which provider to ask, or why it cannot be."""
+        try:
+            values = self.settings[provider.section.name]
+            options = provider.options(values, self.machine)
+            json.dumps(options)
+        except Exception as error:
+            # It may be of others, and must not cost the rest their labels.
+            raised = f"{type(error).__name__}: {one_line(str(error), 200)}"
+            fault = f"The options of {provider.name} raised {raised}"
+            return {"name": provider.name, "error": fault}
+        return {"name": provider.name, "options": options}
 
 
 @dataclass(frozen=True)
 class Answer:
     """What a child said of an image.
 
-    :param predictions: one of each provider that was asked.
+    :param predictions: one of each provider that answered.
+    :param failures: why the others did not, by name.
     :param reduced: the image as a small JPEG, if that was asked for.
     :param seconds: that the child worked on it, for it alone knows: others wait for
         it before, and it waits for them afterwards.
@@ -83,6 +90,7 @@ class Answer:
     predictions: Sequence[Prediction]
     reduced: SentImage | None = None
     seconds: float | None = None
+    failures: Mapping[str, TaggingError] = field(default_factory=dict)
 
 
 #: Seconds of the longest ``AUTOTAG_TIMEOUT``: no child works on one image for longer.
@@ -282,14 +290,22 @@ def _read_answer(answer: dict[str, Any], data: bytes, asked: Question) -> Answer
     """
     try:
         if "error" in answer:
-            raise _error_class(answer["error"])(one_line(answer["message"], 500))
+            raise _read_error(answer)
         names = [provider.name for provider in asked.providers]
-        predictions = [
-            _read_prediction(item, name)
+        said = [
+            _read_error(item) if "error" in item else _read_prediction(item, name)
             for item, name in zip(answer["predictions"], names, strict=True)
         ]
-        reduced = _read_reduced(answer, data, asked)
-        return Answer(predictions, reduced, _read_seconds(answer))
+        return Answer(
+            [each for each in said if isinstance(each, Prediction)],
+            _read_reduced(answer, data, asked),
+            _read_seconds(answer),
+            {
+                name: each
+                for name, each in zip(names, said, strict=True)
+                if isinstance(each, TaggingError)
+            },
+        )
     except (KeyError, OverflowError, TypeError, ValueError):
         raise ClassifierCrashed("The child process gave no usable answer.") from None
 
@@ -316,6 +332,10 @@ def _read_seconds(answer: dict[str, Any]) -> float | None:
     if not 0 <= seconds <= _LONGEST:
         raise ValueError("no duration")
     return seconds
+
+
+def _read_error(item: dict[str, Any]) -> TaggingError:
+    return _error_class(item["error"])(one_line(item["message"], 500))
 
 
 def _error_class(name: str) -> type[TaggingError]:

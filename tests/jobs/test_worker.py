@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
 from flask_autotag import AssetRef, image_tagged, image_uploaded, tagging_failed
 
@@ -238,6 +239,22 @@ def test_a_separate_worker_drains_the_queue(host: Host) -> None:
     assert [job.state for job in host.jobs()] == ["queued"] * 3
     assert "Stopped: 3 tagged." in drain(host)
     assert [job.state for job in host.jobs()] == ["done"] * 3
+
+
+@pytest.mark.parametrize(
+    ("option", "told"), [("--drain", "1 tagged"), ("--once", "Worked on 1 job")]
+)
+def test_what_a_killed_worker_left_is_worked_off_first(
+    host: Host, option: str, told: str
+) -> None:
+    image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO)
+    with host.app.app_context(), host.db.engine.begin() as connection:
+        table = host.models.job.__table__
+        lost = {"state": "running", "lease_owner": "gone:1", "lease_token": "x"}
+        connection.execute(update(table).values(run_at=1, **lost))
+    result = host.app.test_cli_runner().invoke(args=["autotag", "worker", option])
+    assert told in result.output + result.stderr
+    assert [job.state for job in host.jobs()] == ["done"]
 
 
 def test_once_is_one_job(host: Host) -> None:

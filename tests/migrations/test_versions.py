@@ -63,7 +63,7 @@ def describe(upgrade: Upgrade) -> dict[str, str]:
         for name in sorted(table_names(upgrade) - {"autotag_revision"}):
             if engine.dialect.name == "sqlite":
                 query = f"SELECT sql FROM sqlite_master WHERE name = '{name}'"
-                found[name] = _lines(str(connection.scalar(text(query))))
+                found[name] = _parts(str(connection.scalar(text(query))))
             elif engine.dialect.name == "postgresql":
                 columns = inspect(connection).get_columns(name)
                 found[name] = _lines("\n".join(map(repr, columns)))
@@ -71,6 +71,18 @@ def describe(upgrade: Upgrade) -> dict[str, str]:
                 shown = connection.execute(text(f"SHOW CREATE TABLE {name}")).one()
                 found[name] = _lines(shown[1])
     return found
+
+
+def _parts(create: str) -> str:
+    """List columns and constraints: SQLite writes an added column on the last line."""
+    parts, depth = [""], 0
+    for letter in create:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 1:
+            parts.append("")
+        else:
+            parts[-1] += " " if letter.isspace() else letter
+    return "\n".join(sorted(" ".join(part.strip(" )").split()) for part in parts))
 
 
 def _lines(description: str) -> str:

@@ -80,7 +80,7 @@ def test_a_provider_of_another_package(announce: Callable[..., None]) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("no_such_package:Mine", "cannot be imported (ModuleNotFoundError)"),
+        ("no_such_package:Mine", "cannot be imported (ModuleNotFoundError: No module"),
         (f"{__name__}:entry", "is no subclass of Provider."),
         (f"{__name__}:Nameless", "needs a name of lower-case letters, digits and"),
         (f"{__name__}:Misnamed", "needs a section of its own name."),

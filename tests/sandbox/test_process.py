@@ -122,8 +122,8 @@ def test_what_a_provider_raises_is_answered_and_the_child_lives_on(
     answer = child.ask({"providers": [{"name": "nobody", "options": {}}]}, b"")
     assert answer == {
         "error": "ClassifierError",
-        "message": "Classifying the image raised LookupError: There is no provider"
-        " 'nobody'.",
+        "message": "Classifying the image with nobody raised LookupError: There is no"
+        " provider 'nobody'.",
     }
     answer = child.ask(request(model="../x"), b"")
     assert answer["error"] == "ModelError"
