@@ -105,7 +105,7 @@ class HookRegistry:
             gone. It is called in an application context.
         :return: *loader*, so that this can decorate it.
         """
-        self._hooks.image_loader = _checked("image_loader", loader, "asset")
+        self._hooks.image_loader = checked_hook("image_loader", loader, "asset")
         return loader
 
     def authorizer(self, may: HookT) -> HookT:
@@ -122,7 +122,7 @@ class HookRegistry:
             as ``"view_metrics"``, of the system.
         :return: *may*.
         """
-        self._hooks.authorizer = _checked("authorizer", may, "action", "instance")
+        self._hooks.authorizer = checked_hook("authorizer", may, "action", "instance")
         return may
 
     def instance_lister(self, lister: HookT) -> HookT:
@@ -132,7 +132,7 @@ class HookRegistry:
             people read.
         :return: *lister*.
         """
-        self._hooks.instance_lister = _checked("instance_lister", lister)
+        self._hooks.instance_lister = checked_hook("instance_lister", lister)
         return lister
 
     def asset_lister(self, lister: HookT) -> HookT:
@@ -149,7 +149,7 @@ class HookRegistry:
             ``"default"``. It is called in an application context of its own.
         :return: *lister*.
         """
-        self._hooks.asset_lister = _checked("asset_lister", lister)
+        self._hooks.asset_lister = checked_hook("asset_lister", lister)
         return lister
 
     def user_namer(self, namer: HookT) -> HookT:
@@ -158,7 +158,7 @@ class HookRegistry:
         :param namer: returns a name, or ``None``.
         :return: *namer*.
         """
-        self._hooks.user_namer = _checked("user_namer", namer)
+        self._hooks.user_namer = checked_hook("user_namer", namer)
         return namer
 
     def image_url(self, find: HookT) -> HookT:
@@ -168,7 +168,7 @@ class HookRegistry:
             ``None``. The host decides there who may see it.
         :return: *find*.
         """
-        self._hooks.image_url = _checked("image_url", find, "asset")
+        self._hooks.image_url = checked_hook("image_url", find, "asset")
         return find
 
     def hidden_fields(self, make: HookT) -> HookT:
@@ -178,13 +178,14 @@ class HookRegistry:
             host, before the extension gets the request.
         :return: *make*.
         """
-        self._hooks.hidden_fields = _checked("hidden_fields", make)
+        self._hooks.hidden_fields = checked_hook("hidden_fields", make)
         return make
 
 
-def _checked(name: str, code: HookT, *arguments: str) -> HookT:
+def checked_hook(name: str, code: HookT, *arguments: str) -> HookT:
     """Accept what a host registers.
 
+    :param name: what it is registered as.
     :param arguments: the names of what it is called with.
     :raises ConfigurationError: if it cannot be called so.
     """
