@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 
 from . import decisions, query, store
-from .assets import ImageSource, Upload, saved_ref
+from .assets import AssetRef, ImageSource, Upload, saved_ref
 from .database import Database, writing_connection
 from .errors import TransactionError
-from .explain import Explanation, explain
+from .explain import Explanation, explain, instances_of
 from .hooks import Hooks
 from .jobs import outbox, queue
 from .jobs.again import path_again
@@ -175,10 +175,11 @@ class TagAPI(Questions):
         """Explain why each label of an asset did or did not become a tag.
 
         :param asset: a model instance, or an :class:`AssetRef`.
-        :param instance: as in :meth:`add_tag`.
+        :param instance: as in :meth:`add_tag`; but where that instance knows nothing of
+            the asset and exactly one other does, it is that one.
         """
         state, ref = self._state(), saved_ref(asset)
-        tenant = instance or self._hooks.instance_of(asset)
+        tenant = instance or self._instance_that_knows(asset, ref)
         settings = state.settings_for(tenant)
         with state.database.reading() as session:
             return explain(session, state.database.models, ref, tenant, settings)
@@ -221,6 +222,13 @@ class TagAPI(Questions):
             store.forget(connection, models, ref)
 
         self._write(work)
+
+    def _instance_that_knows(self, asset: object, ref: AssetRef) -> str:
+        """Give the instance of an asset, or the only one that knows it."""
+        state, tenant = self._state(), self._hooks.instance_of(asset)
+        with state.database.reading() as session:
+            known = instances_of(session, state.database.models, ref)
+        return known[0] if len(known) == 1 else tenant
 
     def _decide(
         self,

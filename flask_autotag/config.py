@@ -6,7 +6,6 @@ there are; any other is refused, so that a misspelt one is noticed.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from . import checks
 from .checks import Check
 from .errors import ConfigurationError
+from .nearest import did_you_mean
 from .providers.base import Machine
 from .providers.endpoints import origins
 from .settings.fields import PREFIX, Section
@@ -171,12 +171,13 @@ def read_config(app_config: Mapping[str, Any]) -> Config:
 def refuse_unknown(app_config: Mapping[str, Any], sections: Iterable[Section]) -> None:
     """Refuse ``AUTOTAG_*`` keys that nothing reads.
 
-    :raises ConfigurationError: with the known key that is nearest to the unknown one.
+    :raises ConfigurationError: with the known keys that may have been meant.
     """
     known = {*KEYS, *(key for section in sections for key in section.config_keys())}
     for key in app_config:
         if key.startswith(PREFIX) and key not in known:
-            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-            raise ConfigurationError(
-                f"{key} is no key of Flask-AutoTag. Did you mean {nearest}?"
+            hint = (
+                did_you_mean(key, known, "_", PREFIX)
+                or "'Configuration' in the documentation has them all."
             )
+            raise ConfigurationError(f"{key} is no key of Flask-AutoTag. {hint}")

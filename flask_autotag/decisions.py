@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Row, Table, delete, select
 
@@ -26,7 +26,9 @@ from .verdicts import APPLIED, REJECTED
 from .vocabulary import TagName, Vocabulary
 from .words import read_vocabulary
 
-PROVIDER, PERSON = "provider", "person"
+PROVIDER: Final = "provider"
+PERSON: Final = "person"
+Source = Literal["provider", "person"]
 
 #: Instance and key of a tag.
 TagKey = tuple[str, str]

@@ -34,7 +34,7 @@ from .database import (
 )
 from .errors import ConfigurationError
 from .exposition import register_metrics
-from .hooks import HookRegistry, Watch
+from .hooks import HookRegistry, Watch, checked_hook
 from .jobs import outbox
 from .jobs.runners import make_runner
 from .models import Models, create_models, models_of
@@ -160,7 +160,11 @@ class AutoTag(HookRegistry, TagAPI):
             changes, the object is tagged again; without any, an image that replaces
             another has to be told by :data:`image_uploaded`.
         :raises AssetError: if *model* is not mapped, or has no such attribute.
+        :raises ConfigurationError: if *image* or *instance* cannot be called so.
         """
+        checked_hook("image", image, "photo")
+        if not isinstance(instance, str):
+            checked_hook("instance", instance, "photo")
         find_instance = instance if callable(instance) else lambda _: instance
         mapper = mapper_of(model)
         watch = Watch(model, image, find_instance, check_columns(mapper, columns))

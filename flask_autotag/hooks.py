@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 from flask import has_request_context
 
 from .assets import DEFAULT_INSTANCE, AssetRef, ImageSource, instance_state, type_of
+from .errors import ConfigurationError
 
 ImageLoader = Callable[[AssetRef], ImageSource]
 #: Gets an action and an instance, ``None`` for the system.
@@ -85,7 +87,10 @@ class Hooks:
 
 
 class HookRegistry:
-    """The decorators with which a host registers its code."""
+    """The decorators with which a host registers its code.
+
+    :raises ConfigurationError: each of them, for what cannot be called as it says.
+    """
 
     def __init__(self) -> None:
         self._hooks = Hooks()
@@ -100,7 +105,7 @@ class HookRegistry:
             gone. It is called in an application context.
         :return: *loader*, so that this can decorate it.
         """
-        self._hooks.image_loader = loader
+        self._hooks.image_loader = checked_hook("image_loader", loader, "asset")
         return loader
 
     def authorizer(self, may: HookT) -> HookT:
@@ -117,7 +122,7 @@ class HookRegistry:
             as ``"view_metrics"``, of the system.
         :return: *may*.
         """
-        self._hooks.authorizer = may
+        self._hooks.authorizer = checked_hook("authorizer", may, "action", "instance")
         return may
 
     def instance_lister(self, lister: HookT) -> HookT:
@@ -127,7 +132,7 @@ class HookRegistry:
             people read.
         :return: *lister*.
         """
-        self._hooks.instance_lister = lister
+        self._hooks.instance_lister = checked_hook("instance_lister", lister)
         return lister
 
     def asset_lister(self, lister: HookT) -> HookT:
@@ -144,7 +149,7 @@ class HookRegistry:
             ``"default"``. It is called in an application context of its own.
         :return: *lister*.
         """
-        self._hooks.asset_lister = lister
+        self._hooks.asset_lister = checked_hook("asset_lister", lister)
         return lister
 
     def user_namer(self, namer: HookT) -> HookT:
@@ -153,7 +158,7 @@ class HookRegistry:
         :param namer: returns a name, or ``None``.
         :return: *namer*.
         """
-        self._hooks.user_namer = namer
+        self._hooks.user_namer = checked_hook("user_namer", namer)
         return namer
 
     def image_url(self, find: HookT) -> HookT:
@@ -163,7 +168,7 @@ class HookRegistry:
             ``None``. The host decides there who may see it.
         :return: *find*.
         """
-        self._hooks.image_url = find
+        self._hooks.image_url = checked_hook("image_url", find, "asset")
         return find
 
     def hidden_fields(self, make: HookT) -> HookT:
@@ -173,5 +178,45 @@ class HookRegistry:
             host, before the extension gets the request.
         :return: *make*.
         """
-        self._hooks.hidden_fields = make
+        self._hooks.hidden_fields = checked_hook("hidden_fields", make)
         return make
+
+
+def checked_hook(name: str, code: HookT, *arguments: str) -> HookT:
+    """Accept what a host registers.
+
+    :param name: what it is registered as.
+    :param arguments: the names of what it is called with.
+    :raises ConfigurationError: if it cannot be called so.
+    """
+    if not _takes(code, len(arguments)):
+        call = f"{name}({', '.join(arguments)})"
+        raise ConfigurationError(
+            f"What is registered as {name} must be a function that can be called as"
+            f" {call}; {_described(code)} cannot."
+        )
+    return code
+
+
+def _takes(code: Any, number: int) -> bool:
+    """Whether something can be called with so many arguments, as far as one can see."""
+    if not callable(code):
+        return False
+    try:
+        signature = inspect.signature(code)
+    except (TypeError, ValueError):
+        # Such as of a function in C, which does not tell.
+        return True
+    try:
+        signature.bind(*range(number))
+    except TypeError:
+        return False
+    return True
+
+
+def _described(code: Any) -> str:
+    """Name a function with its parameters; or show what is none."""
+    if not callable(code):
+        return f"{code!r:.80}"
+    name = getattr(code, "__name__", type(code).__name__)
+    return f"{name}{inspect.signature(code)}"

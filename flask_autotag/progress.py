@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Any
+from typing import Any, Final, Literal
 
 from sqlalchemy import Double, Row, Select, Text, null, select, type_coerce, union_all
 from sqlalchemy.orm import Session
@@ -17,7 +17,9 @@ from .models import Models
 from .query import named
 
 #: How far it is; a failure is called as in :mod:`.jobs.queue`.
-PENDING, TAGGED, UNTAGGED = "pending", "tagged", "untagged"
+PENDING: Final = "pending"
+TAGGED: Final = "tagged"
+UNTAGGED: Final = "untagged"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Progress:
         nothing did. While a job is pending, it is why the job is tried again.
     """
 
-    state: str
+    state: Literal["pending", "tagged", "failed", "untagged"]
     error: str | None = None
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from .assets import AssetRef, ByAsset
-from .decisions import PROVIDER
+from .decisions import PROVIDER, Source
 from .models import Models
 from .verdicts import APPLIED
 
@@ -36,7 +36,7 @@ class AppliedTag:
     confidence: float | None
     provider: str | None
     model: str | None
-    source: str
+    source: Source
     created_at: datetime
     providers: tuple[str, ...] = ()
     person: str | None = None

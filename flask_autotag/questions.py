@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import current_app
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from . import completion, facets, progress, query, tagged
 from .assets import ByAsset, saved_ref
+from .decisions import Source
 from .facets import TagCount
 from .models import Models
 from .progress import Progress
@@ -122,7 +124,7 @@ class Questions(ABC):
         instance: str | None = None,
         *,
         min_confidence: float | None = None,
-        source: str | None = None,
+        source: Source | None = None,
         narrower: bool = False,
         session: Session | None = None,
     ) -> Select[T]:
@@ -171,7 +173,7 @@ class Questions(ABC):
         instance: str | None = None,
         *,
         min_confidence: float | None = None,
-        source: str | None = None,
+        source: Source | None = None,
         narrower: bool = False,
         session: Session | None = None,
     ) -> ColumnElement[bool]:
@@ -264,7 +266,7 @@ class Questions(ABC):
     def _asking(self, session: Session | None) -> Iterator[tuple[Session, State]]:
         state = self._state()
         if session is not None:
-            yield session, state
+            yield _synchronous(session), state
         else:
             with state.database.reading() as of_host:
                 yield of_host, state
@@ -274,6 +276,21 @@ class Questions(ABC):
 
     def _state(self) -> State:
         return self.state_of(self._app())
+
+
+def _synchronous(session: Session) -> Session:
+    """Refuse an ``AsyncSession``, or a registry of such: it has to be waited for.
+
+    :raises TypeError: if it is one.
+    """
+    # Their classes are not imported: most hosts have no use for them.
+    if iscoroutinefunction(session.execute):
+        raise TypeError(
+            f"session is an {type(session).__name__}: ask through an AsyncSession's"
+            " run_sync, such as await session.run_sync(lambda asked:"
+            " autotag.tags_for(photo, session=asked))."
+        )
+    return session
 
 
 def connection_of(session: Session, models: Models) -> Connection:

@@ -27,7 +27,7 @@ from sqlalchemy.orm import Mapper
 
 from .assets import mapper_of, type_of
 from .database import dialect_of
-from .decisions import PERSON, PROVIDER
+from .decisions import PERSON, PROVIDER, Source
 from .host_keys import is_number, key_of, keys_in, text_of
 from .lookup import Tag, find_tags
 from .models import Models
@@ -63,7 +63,7 @@ class Criteria:
     any_of: Iterable[str] = ()
     none_of: Iterable[str] = ()
     min_confidence: float | None = None
-    source: str | None = None
+    source: Source | None = None
     instance: str | None = None
     narrower: bool = False
 

@@ -27,15 +27,22 @@ class TagName:
     name: str
 
 
-@lru_cache(_REMEMBERED)
 def tag_name(text: str) -> TagName:
     """Bring a name into normal form.
 
     Unicode's NFKC makes one form of the ways to write a character; control
     characters go, white space is folded to single blanks, and the key ignores case.
 
-    :raises ValueError: if nothing is left, or more than 100 characters are.
+    :raises ValueError: if it is no text, if nothing is left, or if more than 100
+        characters are.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"a tag's name is a text, not {text!r:.80}")
+    return _tag_name(text)
+
+
+@lru_cache(_REMEMBERED)
+def _tag_name(text: str) -> TagName:
     name = unicodedata.normalize("NFKC", text)
     name = " ".join("".join(map(_without_controls, name)).split())
     # What stood on both sides of a character that went may be one character now.

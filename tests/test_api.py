@@ -189,6 +189,13 @@ def test_what_can_be_no_tag_is_refused(host: Host, name: str) -> None:
         host.autotag.add_tag(PHOTO, name)
 
 
+@pytest.mark.parametrize("name", [None, ["a"], b"dog", 7])
+def test_what_is_no_text_can_be_no_tag(host: Host, name: Any) -> None:
+    with host.app.app_context(), pytest.raises(ValueError, match="is a text") as caught:
+        host.autotag.add_tag(PHOTO, name)
+    assert str(caught.value) == f"a tag's name is a text, not {name!r}"
+
+
 def test_what_was_never_saved_is_refused(host: Host) -> None:
     with host.app.app_context(), pytest.raises(AssetError) as caught:
         host.autotag.reject_tag(host.Photo(path="x"), "dog")
@@ -225,6 +232,20 @@ def test_explain_tells_why(tagged: Host) -> None:
         ("dog", "rejected", None),
     ]
     assert found.decisions[1].confidence == 0.9
+
+
+def test_explain_takes_the_only_instance_that_knows_the_asset(host: Host) -> None:
+    with host.app.app_context():
+        add, explain = host.autotag.add_tag, host.autotag.explain
+        add(PHOTO, "dog", instance="shop")
+        assert explain(PHOTO).instance == "shop"
+        assert explain(PHOTO, instance="news").decisions == ()
+        add(PHOTO, "dog", instance="news")
+        assert explain(PHOTO).instance == "default"
+        assert explain(PHOTO).decisions == ()
+        add(PHOTO, "cat")
+        assert explain(PHOTO).instance == "default"
+        assert [each.tag for each in explain(PHOTO).decisions] == ["cat"]
 
 
 def test_explain_of_what_nobody_knows_is_empty(host: Host) -> None:

@@ -179,6 +179,11 @@ def test_a_file_that_is_gone_is_named_and_costs_the_others_nothing(host: Host) -
         "    photo 1 (default): There is no readable file 'a.jpg' where the upload was"
         " said to be.",
     ]
+    assert result.stdout.splitlines()[:3] == [
+        "1 image of 2 to tag.",
+        "    default: 1",
+        "1 image left out: untagged, but could not be read.",
+    ]
     assert queued(host) == ["2"]
 
 

@@ -90,8 +90,22 @@ def test_a_secret_comes_from_standard_input(desk: Desk) -> None:
 def test_applying_to_existing_images(desk: Desk) -> None:
     with desk.host.app.app_context():
         store_labels(desk.host, AssetRef("photo", "1"), [("dog", 0.3)], "shop")
-    settings(desk, "set", "tensorflow.confidence_threshold", "0.2", "--apply")
+    arguments = ["tensorflow.confidence_threshold", "0.2", "--apply"]
+    assert settings(desk, "set", *arguments).splitlines() == [
+        "tensorflow.confidence_threshold is set for the system.",
+        "Queued for the existing images of 1 instance; nothing is classified.",
+    ]
     assert [(job.kind, job.instance) for job in desk.host.jobs()] == [("rules", "shop")]
+    arguments = ["tensorflow.confidence_threshold", "--apply"]
+    assert settings(desk, "unset", *arguments).splitlines() == [
+        "tensorflow.confidence_threshold is inherited by the system.",
+        "Queued for the existing images of 1 instance; nothing is classified.",
+    ]
+
+
+def test_applying_where_no_image_is_known(desk: Desk) -> None:
+    told = settings(desk, "set", "max_tags", "5", "--apply")
+    assert told == "max_tags is set for the system.\nThere are no existing images.\n"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +114,17 @@ def test_applying_to_existing_images(desk: Desk) -> None:
         (
             ["set", "tensorflow.treshold", "1"],
             "Error: There is no setting 'tensorflow.treshold'. Did you mean",
+        ),
+        (
+            ["set", "confidence_threshold", "1"],
+            "Error: There is no setting 'confidence_threshold'. Did you mean"
+            " google.confidence_threshold, microsoft.confidence_threshold or"
+            " tensorflow.confidence_threshold?",
+        ),
+        (
+            ["set", "xyz", "1"],
+            "Error: There is no setting 'xyz'. 'flask autotag settings show' has them"
+            " all.",
         ),
         (
             ["set", "tensorflow.confidence_threshold", "high"],

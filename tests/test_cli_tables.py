@@ -175,6 +175,26 @@ def test_beside_flask_migrate(host: Host) -> None:
     )
 
 
+def test_a_downgrade_beside_flask_migrate(host: Host) -> None:
+    """The host's migrations would make the tables again, or drop what is not there."""
+    Migrate(host.app, host.db)
+    execute(host, "DELETE FROM autotag_revision")
+    for revision in ("base", NEWEST):
+        assert run(host, "downgrade-db", revision, "--yes") == (
+            1,
+            "Error: This application has Flask-Migrate, which makes and changes the"
+            " tables of Flask-AutoTag with those of the host: nothing was changed. Let"
+            " a migration of the host take them back, as soon as its code has no"
+            " Flask-AutoTag any more, or the older release: with Flask-Migrate 'flask"
+            " db migrate' and 'flask db upgrade'; see 'Upgrading' in the"
+            " documentation.\n",
+        )
+    with host.app.app_context():
+        assert inspect(host.db.engine).has_table("autotag_tag")
+    assert run(host, "upgrade-db", "--from", NEWEST)[0] == 0
+    assert run(host, "downgrade-db", "base", "--yes")[0] == 0
+
+
 def test_beside_flask_migrate_for_other_tables(tmp_path: Path) -> None:
     """A file of our own is no affair of the host's migrations."""
     app = Flask("host", instance_path=str(tmp_path))

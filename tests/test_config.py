@@ -143,6 +143,12 @@ def test_each_key_has_a_field_and_a_help() -> None:
         ("AUTOTAG_RUNER", "AUTOTAG_RUNNER"),
         ("AUTOTAG_MAX_TAG", "AUTOTAG_MAX_TAGS"),
         ("AUTOTAG_TENSORFLOW_CONFIDENCE", "AUTOTAG_TENSORFLOW_CONFIDENCE_THRESHOLD"),
+        (
+            "AUTOTAG_CONFIDENCE_THRESHOLD",
+            "AUTOTAG_GOOGLE_CONFIDENCE_THRESHOLD,"
+            " AUTOTAG_MICROSOFT_CONFIDENCE_THRESHOLD or"
+            " AUTOTAG_TENSORFLOW_CONFIDENCE_THRESHOLD",
+        ),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(
@@ -157,8 +163,13 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(
 
 
 def test_a_key_that_is_like_none_is_refused_too() -> None:
-    with pytest.raises(ConfigurationError, match=r"^AUTOTAG_ is no key of"):
-        refuse_unknown({"AUTOTAG_": 1}, sections())
+    for key in ("AUTOTAG_", "AUTOTAG_FOO"):
+        with pytest.raises(ConfigurationError) as caught:
+            refuse_unknown({key: 1}, sections())
+        assert str(caught.value) == (
+            f"{key} is no key of Flask-AutoTag. 'Configuration' in the documentation"
+            " has them all."
+        )
 
 
 def test_all_known_keys_and_those_of_others_are_let_through() -> None:

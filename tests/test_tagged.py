@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, event, select, update
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncSession,
+    async_scoped_session,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.orm import Session
 
 from flask_autotag import AssetError, AssetRef, tagged
@@ -236,3 +241,23 @@ def test_in_an_asynchronous_session(tmp_path: Path) -> None:
     ):
         tag(host, host.add_photo("a"), "dog")
         assert asyncio.run(find(host, url)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "session",
+    [AsyncSession(), async_scoped_session(async_sessionmaker(), lambda: 1)],
+    ids=lambda session: type(session).__name__,
+)
+def test_an_asynchronous_session_itself_is_refused(host: Host, session: Any) -> None:
+    autotag, photo = host.autotag, AssetRef("photo", "1")
+    message = f"session is an {type(session).__name__}: ask through .*run_sync"
+    with host.app.app_context():
+        for ask in (
+            lambda: autotag.tags_for(photo, session=session),
+            lambda: autotag.preload([photo], session=session),
+            lambda: autotag.progress([photo], session=session),
+            lambda: autotag.select(host.Photo, all_of=["dog"], session=session),
+            lambda: autotag.complete("d", session=session),
+        ):
+            with pytest.raises(TypeError, match=message):
+                ask()

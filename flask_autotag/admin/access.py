@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from flask import abort, current_app, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from ..assets import DEFAULT_INSTANCE, SYSTEM
@@ -38,6 +39,19 @@ def may(action: str, instance: str) -> bool:
     :param instance: or :data:`.stored.SYSTEM`.
     """
     return _ask(action, instance) is True
+
+
+def may_on_page(action: str, instance: str) -> bool:
+    """Whether the user may, asked while a page of the host is rendered.
+
+    An authorizer that aborts, as :func:`admit` lets it, says no: the page is for others
+    too. It is not asked again for the next image of the page.
+    """
+    try:
+        return may(action, instance)
+    except HTTPException:
+        _answers()[action, instance] = False
+        return False
 
 
 def admit(
@@ -98,8 +112,14 @@ def _ask(action: str, instance: str) -> Any:
     authorizer = current_state().hooks.authorizer
     if authorizer is None:
         return False
-    answers = request.environ.setdefault(_ANSWERS, {})
+    answers = _answers()
     if (action, instance) not in answers:
         tenant = None if instance == SYSTEM else instance
         answers[action, instance] = authorizer(action, tenant)
     return answers[action, instance]
+
+
+def _answers() -> dict[tuple[str, str], Any]:
+    """Give what the authorizer has answered in this request."""
+    answers: dict[tuple[str, str], Any] = request.environ.setdefault(_ANSWERS, {})
+    return answers

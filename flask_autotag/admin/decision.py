@@ -28,12 +28,19 @@ class Choice:
         """Say that it was done."""
         return gettext(self.done, tag=tag)
 
-    def excuse(self, tag: str) -> str:
-        """Say that it was not."""
-        return gettext(self.late, tag=tag)
+    def excuse(self, tag: str, *, applied: bool) -> str:
+        """Say that it was not.
+
+        :param applied: whether the image has the tag.
+        """
+        return gettext(_APPLIED if applied else self.late, tag=tag)
 
 
 _LATE = "“%(tag)s” is not suggested for this image any more."
+_APPLIED = (
+    "“%(tag)s” is a tag of this image already, and not suggested: to take it away,"
+    " remove it."
+)
 
 #: By the names of the fields that send them.
 CHOICES = {
@@ -51,4 +58,5 @@ CHOICES = {
 #: All of these sentences, for the one who collects messages.
 SENTENCES = sorted(
     {text for each in CHOICES.values() for text in (each.done, each.late) if text}
+    | {_APPLIED}
 )

@@ -40,7 +40,8 @@ def edit(scope: Scope) -> ResponseReturnValue:
         return _refuse(scope, asset, translated(error), 422)
     choice = CHOICES[pressed]
     if not _decide(scope, asset, name, choice):
-        return _refuse(scope, asset, choice.excuse(name.name), 409)
+        sentence = choice.excuse(name.name, applied=_has(scope, asset, name))
+        return _refuse(scope, asset, sentence, 409)
     if wants_json():
         return _answer(scope, asset, message=choice.sentence(name.name))
     back = local_path(request.form.get("next"))
@@ -95,6 +96,12 @@ def _decide(scope: Scope, asset: AssetRef, name: TagName, choice: Choice) -> boo
         return bool(decided.accepted or decided.rejected)
 
     return state.database.transact(work)
+
+
+def _has(scope: Scope, asset: AssetRef, name: TagName) -> bool:
+    """Whether an image has a tag now."""
+    tags = ImageTags(asset, scope.instance, is_fresh=True).tags
+    return name.key in {tag_name(tag.name).key for tag in tags}
 
 
 def _refuse(

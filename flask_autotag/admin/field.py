@@ -19,7 +19,7 @@ from ..query import AppliedTag
 from ..questions import connection_of
 from ..state import State
 from ..verdicts import APPLIED, SUGGESTED
-from .access import REVIEW, current_state, may
+from .access import REVIEW, current_state, may_on_page
 from .form import can_be_trusted, guard_fields
 from .reference import can_sign, sign
 
@@ -66,7 +66,7 @@ class ImageTags:
             has_request_context()
             and can_be_trusted()
             and can_sign()
-            and may(REVIEW, self.instance)
+            and may_on_page(REVIEW, self.instance)
         )
 
     @property

@@ -175,6 +175,9 @@ def _tell_backlog(backlog: Backlog) -> None:
     )
     for instance, number in sorted(backlog.untagged.items()):
         click.echo(f"    {instance}: {number:,}")
+    if backlog.unreadable.count:
+        left = counted(backlog.unreadable.count, "image")
+        click.echo(f"{left} left out: untagged, but could not be read.")
     if backlog.off:
         click.echo(
             f"{counted(backlog.off, 'image')} left alone: tagging is off in their"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,13 +15,14 @@ from sqlalchemy.orm import Session
 from ..assets import SYSTEM
 from ..errors import SettingsError
 from ..jobs.rules import enqueue_for
+from ..nearest import did_you_mean
 from ..settings import fields as declared
 from ..settings.edit import save, save_in
 from ..settings.fields import Field, dotted, paths
 from ..settings.resolution import Layers
 from ..settings.secret import Secret
 from ..state import State
-from .common import WHO, check_instance, current, layer_option, scope_name
+from .common import WHO, check_instance, counted, current, layer_option, scope_name
 
 #: Version of the file's form.
 _FORM = 1
@@ -80,8 +80,9 @@ def set_value(instance: str, key: str, value: str | None, applied: bool) -> None
         value = _secret(field)
     elif value is None:
         raise click.UsageError(f"{key} needs a value; 'unset' makes it inherit.")
-    _save(state, instance, {path: value}, applied)
+    jobs = _save(state, instance, {path: value}, applied)
     click.echo(f"{key} is set for {scope_name(instance)}.")
+    _tell_applied(jobs, applied)
 
 
 @settings_cli.command("unset")
@@ -92,8 +93,9 @@ def unset(instance: str, key: str, applied: bool) -> None:
     """Let KEY inherit its value again."""
     _, state = current()
     path, _ = _field(state, key)
-    _save(state, instance, {path: None}, applied)
+    jobs = _save(state, instance, {path: None}, applied)
     click.echo(f"{key} is inherited by {scope_name(instance)}.")
+    _tell_applied(jobs, applied)
 
 
 @settings_cli.command("export")
@@ -204,10 +206,11 @@ def _read_file(state: State, file: IO[str]) -> dict[str, dict[declared.Path, Any
 def _field(state: State, key: str) -> tuple[declared.Path, Field]:
     known = {dotted(path): (path, one) for path, one in paths(state.sections).items()}
     if key not in known:
-        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-        raise click.ClickException(
-            f"There is no setting {key!r:.80}. Did you mean {nearest}?"
+        hint = (
+            did_you_mean(key, known, ".")
+            or "'flask autotag settings show' has them all."
         )
+        raise click.ClickException(f"There is no setting {key!r:.80}. {hint}")
     return known[key]
 
 
@@ -219,7 +222,12 @@ def _secret(field: Field) -> str:
 
 def _save(
     state: State, instance: str, typed: Mapping[declared.Path, Any], applied: bool
-) -> None:
+) -> list[int]:
+    """Save values.
+
+    :param applied: whether to apply them to existing images too.
+    :return: the ids of the jobs that do so, one an instance.
+    """
     check_instance(state, instance)
     jobs: list[int] = []
     try:
@@ -237,6 +245,15 @@ def _save(
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     state.runner.wake(current()[0], state, jobs)
+    return jobs
+
+
+def _tell_applied(jobs: Sequence[int], applied: bool) -> None:
+    if applied and jobs:
+        where = counted(len(jobs), "instance")
+        click.echo(f"Queued for the existing images of {where}; nothing is classified.")
+    elif applied:
+        click.echo("There are no existing images.")
 
 
 def _written(value: Any, layers: Layers, path: declared.Path) -> Any:

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from ..migrations.running import Revision
     from ..migrations.upgrade import Standing, Upgrade
 
+_UPGRADE_OTHERWISE = (
+    "To have this command look after them from now on, tell with '--from' which"
+    " revision they are of"
+)
+_DOWNGRADE_OTHERWISE = (
+    "Let a migration of the host take them back, as soon as its code has no"
+    " Flask-AutoTag any more, or the older release: with Flask-Migrate 'flask db"
+    " migrate' and 'flask db upgrade'"
+)
+
 
 @click.command("init-db")
 @with_appcontext
@@ -61,7 +71,7 @@ def upgrade_db(dry_run: bool, sql: bool, start: str | None) -> None:
     with telling(), _telling_of_database():
         if start is None:
             standing = upgrade.standing()
-            _refuse_beside_others(app, state, standing)
+            _refuse_beside_others(app, state, standing, _UPGRADE_OTHERWISE)
         if sql:
             upgrade.write_sql(sys.stdout)
         elif dry_run:
@@ -84,7 +94,10 @@ def downgrade_db(revision: str, yes: bool) -> None:
     For going back to an older release of the package, while the newer one is still
     installed. What only newer tables and columns hold is lost; with 'base' everything.
     """
-    upgrade = _upgrade(current()[1])
+    app, state = current()
+    upgrade = _upgrade(state)
+    with telling(), _telling_of_database():
+        _refuse_beside_others(app, state, upgrade.standing(), _DOWNGRADE_OTHERWISE)
     what = "All tables of Flask-AutoTag" if revision == "base" else "Newer columns"
     ask(f"{what} go, with what is in them. Go on?", yes)
     with telling(), _telling_of_database():
@@ -118,14 +131,19 @@ def _telling_of_database() -> Iterator[None]:
         ) from error
 
 
-def _refuse_beside_others(app: Flask, state: State, standing: Standing) -> None:
+def _refuse_beside_others(
+    app: Flask, state: State, standing: Standing, otherwise: str
+) -> None:
+    """Refuse to change tables that the host's migrations made.
+
+    :param otherwise: what to do instead.
+    """
     others = host_migrations(app, state.database)
     if others is not None and not standing.noted:
         raise click.ClickException(
             f"This application has {others}, which makes and changes the tables of"
-            " Flask-AutoTag with those of the host: nothing was changed. To have this"
-            " command look after them from now on, tell with '--from' which revision"
-            " they are of; see 'Upgrading' in the documentation."
+            f" Flask-AutoTag with those of the host: nothing was changed. {otherwise};"
+            " see 'Upgrading' in the documentation."
         )
 
 

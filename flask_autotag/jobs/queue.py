@@ -18,7 +18,7 @@ import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -38,7 +38,8 @@ from ..models import UPLOAD_PART_BYTES, Models
 from ..sources import Captured
 
 QUEUED, RUNNING = "queued", "running"
-DONE, FAILED = "done", "failed"
+DONE: Final = "done"
+FAILED: Final = "failed"
 QUARANTINED, CANCELLED = "quarantined", "cancelled"
 ENDS = (DONE, FAILED, QUARANTINED, CANCELLED)
 

@@ -155,6 +155,23 @@ def test_what_somebody_else_decided_meanwhile_stays(
     assert office.tags("1", "rejected")[tag] == "ada"
 
 
+@pytest.mark.parametrize("name", ["accept", "reject"])
+def test_a_tag_of_the_image_is_no_suggestion(
+    office: Office, erik: Visitor, name: str
+) -> None:
+    old = erik.get(URL)
+    with office.host.app.app_context():
+        photo = AssetRef("photo", "1")
+        office.host.autotag.accept_tag(photo, "wolf", instance="shop", person="ada")
+    page = press(erik, name, "wolf", old)
+    assert page.status == 409
+    assert page.text(".at-alert") == (
+        "“wolf” is a tag of this image already, and not suggested: to take it away,"
+        " remove it."
+    )
+    assert office.tags("1")["wolf"] == "ada"
+
+
 @pytest.mark.parametrize("name", ["", "  ", "\u200b", "x" * 101])
 def test_what_can_be_no_tag(office: Office, erik: Visitor, name: str) -> None:
     page = press(erik, "add", name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
-from flask import Flask, abort, render_template_string, request
+from flask import Flask, abort, redirect, render_template_string, request
 from flask_wtf.csrf import CSRFProtect
 
 from flask_autotag import AssetError, AssetRef, AutoTag
@@ -18,6 +18,7 @@ from .conftest import USER, Office, open_office
 IMPORT = '{% from "autotag/macros.html" import assets, review_strip, tag_field, tags %}'
 FIELD = f'{IMPORT}{{{{ tag_field(photo, "shop") }}}}'
 STRIP = f'{IMPORT}{{{{ review_strip(photo, "shop") }}}}'
+HEAD = f'{IMPORT}{{{{ assets(photo, "shop") }}}}'
 EDIT_URL = "/autotag/edit/shop"
 
 
@@ -118,6 +119,32 @@ def test_who_may_not_review_reads_the_tags(nils: Reader) -> None:
     assert "wolf" not in nils.see(STRIP).get_text()
 
 
+@pytest.mark.parametrize("template", [FIELD, STRIP, HEAD])
+def test_an_authorizer_that_aborts_says_no_on_a_page_of_the_host(
+    office: Office, nils: Reader, template: str
+) -> None:
+    asked = []
+
+    @office.host.autotag.authorizer
+    def may(action: str, instance: str | None) -> bool:
+        asked.append((action, instance))
+        abort(401)
+
+    page = nils.see(template + template)
+    assert page.select("form, button, input, script") == []
+    assert asked == [("review_tags", "shop")]
+    assert office.host.app.test_client().get("/autotag/system").status_code == 401
+
+
+def test_a_redirect_of_the_authorizer_is_no_answer_of_a_page_of_the_host(
+    office: Office, nils: Reader
+) -> None:
+    office.host.autotag.authorizer(lambda action, instance: redirect("/sign-in"))
+    page = nils.see(FIELD)
+    assert words(page, ".at-chip") == ["dog 99%"]
+    assert page.select("form") == []
+
+
 def test_without_an_authorizer_all_only_read(host: Host) -> None:
     with host.app.app_context():
         store_labels(host, AssetRef("photo", "1"), [("dog", 0.9)], "shop")
@@ -183,11 +210,10 @@ def test_an_object_that_was_not_saved_yet(office: Office) -> None:
 
 def test_the_head_of_a_page(erik: Reader, nils: Reader) -> None:
     """Only whoever has something to edit there may open the files, and needs them."""
-    head = f"{IMPORT}{{{{ assets(photo, 'shop') }}}}"
-    page = erik.see(head)
+    page = erik.see(HEAD)
     files = [str(one.get("href") or one.get("src")) for one in page.select("*")]
     assert files == ["/autotag/static/field.css", "/autotag/static/field.js"]
-    assert nils.see(head).select("*") == []
+    assert nils.see(HEAD).select("*") == []
 
 
 class TestTokens:

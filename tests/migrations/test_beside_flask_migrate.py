@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from flask_migrate import Migrate, migrate, upgrade
 from flask_migrate import init as init_migrations
+from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import inspect
 
 from flask_autotag import AutoTag
@@ -15,6 +16,10 @@ from flask_autotag.migrations import newest_revision
 
 from ..hosts import close, make_db
 
+#: The tables that refer to others.
+REFERRING = [
+    f"'autotag_{name}'" for name in ("assignment", "counter", "prediction", "upload")
+]
 EXCLUDING = """
 def include_object(item, name, type_, reflected, compare_to):
     return type_ != "table" or not name.startswith("autotag_")
@@ -30,12 +35,8 @@ def test_apart(
 ) -> None:
     folder = tmp_path / "migrations"
     monkeypatch.chdir(tmp_path)
-    db, _ = make_db()
-    app = Flask("host")
-    app.config.update(SQLALCHEMY_DATABASE_URI=database_url, AUTOTAG_RUNNER="none")
-    db.init_app(app)
+    app, db = make_app(database_url, folder)
     AutoTag(app)
-    Migrate(app, db, directory=str(folder))
     with app.app_context():
         init_migrations(str(folder))
         env = (folder / "env.py").read_text()
@@ -61,6 +62,56 @@ def test_apart(
         migrate(str(folder), message="again")
         assert len(list((folder / "versions").glob("*.py"))) == 1
     close(app, db)
+
+
+# As above.
+@pytest.mark.filterwarnings("ignore:'get_engine' is deprecated:DeprecationWarning")
+@pytest.mark.usefixtures("quiet_logging")
+def test_taken_out_of_the_migrations_of_the_host(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of the quick start: the lines go, then a migration drops the tables."""
+    folder = tmp_path / "migrations"
+    monkeypatch.chdir(tmp_path)
+    app, db = make_app(database_url, folder)
+    AutoTag(app)
+    with app.app_context():
+        init_migrations(str(folder))
+        migrate(str(folder), message="all")
+        upgrade(str(folder))
+        arguments = ["autotag", "downgrade-db", "base", "--yes"]
+        assert app.test_cli_runner().invoke(args=arguments).exit_code == 1
+        assert inspect(db.engine).has_table("autotag_tag")
+    close(app, db)
+
+    app, db = make_app(database_url, folder)
+    with app.app_context():
+        migrate(str(folder), message="without")
+        [path] = (folder / "versions").glob("*_without.py")
+        path.write_text(in_order(path.read_text()))
+        upgrade(str(folder))
+        tables = {*inspect(db.engine).get_table_names()}
+        db.session.remove()
+        db.engine.dispose()
+    assert tables == {"photo", "alembic_version"}
+
+
+def in_order(migration: str) -> str:
+    """Bring what drops tables into the order that the recipe tells."""
+    head, rest = migration.split("def upgrade():\n")
+    body, tail = rest.split("def downgrade():\n")
+    drops = [line for line in body.splitlines() if "op.drop_table" in line]
+    drops.sort(key=lambda line: not any(name in line for name in REFERRING))
+    return "\n".join([f"{head}def upgrade():", *drops, "", f"def downgrade():\n{tail}"])
+
+
+def make_app(database_url: str, folder: Path) -> tuple[Flask, SQLAlchemy]:
+    db, _ = make_db()
+    app = Flask("host")
+    app.config.update(SQLALCHEMY_DATABASE_URI=database_url, AUTOTAG_RUNNER="none")
+    db.init_app(app)
+    Migrate(app, db, directory=str(folder))
+    return app, db
 
 
 def run(app: Flask, *arguments: str) -> str:
