@@ -11,6 +11,8 @@ import pytest
 
 from flask_autotag import AutoTag, ConfigurationError
 
+from .hosts import Host
+
 #: Each decorator, and with how many arguments its function is called.
 ARGUMENTS = {
     "image_loader": 1,
@@ -66,3 +68,13 @@ def test_what_takes_other_arguments(name: str, code: Any, message: str) -> None:
         f"What is registered as {name} must be a function that can be called as"
         f" {message}"
     )
+
+
+def test_a_watch_whose_functions_cannot_be_called(host: Host) -> None:
+    for arguments, name in (
+        ({"image": "path"}, "image"),
+        ({"image": no_arguments}, "image"),
+        ({"image": one, "instance": two}, "instance"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"registered as {name} must be"):
+            host.autotag.watch(host.Photo, **arguments)  # type: ignore[arg-type]
