@@ -211,7 +211,8 @@ def _save(page: Page, sent: Sent) -> ResponseReturnValue:
         page.state.runner.wake(app, page.state, jobs)
     told = {"applied": bool(jobs), "cleared": bool(saved.cleared)}
     marks: dict[str, Any] = {name: "1" for name, true in told.items() if true}
-    url = url_for(request.endpoint or "", **request.view_args or {}, saved="1", **marks)
+    marks["saved"] = "1" if saved.changes_anything else "0"
+    url = url_for(request.endpoint or "", **request.view_args or {}, **marks)
     return redirect(url, 303)
 
 
@@ -294,7 +295,11 @@ _COMMANDS = {
 
 
 def _saved_sentence() -> str:
-    sentences = [gettext("Saved. It holds for the next image.")]
+    sentences = [
+        gettext("Nothing was changed, so nothing was saved.")
+        if request.args["saved"] == "0"
+        else gettext("Saved. It holds for the next image.")
+    ]
     if "applied" in request.args:
         sentences.append(
             gettext("Existing images are being brought up to date in the background.")

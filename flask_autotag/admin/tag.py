@@ -80,8 +80,8 @@ class TagPage(WordPage):
             "into": gettext("Other tag"),
             "alias": gettext("Another word for it"),
             "sure": gettext("Delete this tag from all images"),
-            "rules": gettext("This word"),
             "proposed": gettext("The proposal"),
+            **{field.name: gettext(field.label) for field in RULES.fields},
         }
 
     @property
@@ -143,8 +143,8 @@ class TagPage(WordPage):
         """
         self.sent = read_form((RULES,), self.token)
         self.rule_errors.update({**self.proposal.errors, **self.sent.errors})
-        if self.rule_errors:
-            raise Refused("rules", CheckError("cannot be decided on like that"))
+        for (_, name), error in self.rule_errors.items():
+            raise Refused(name, error)
 
     def count(self, name: TagName) -> Uses:
         """Count the images of any tag here."""

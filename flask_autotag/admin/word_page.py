@@ -116,7 +116,9 @@ class WordPage(FormPage, ABC):
         """Show an error at its field, and say at the top that there is one."""
         self.errors[name] = message
         self.alerts.append(
-            gettext("Nothing was saved. Mend what is marked, then save again.")
+            gettext("Nothing was computed. Mend what is marked, then try again.")
+            if PREVIEW in request.form
+            else gettext("Nothing was saved. Mend what is marked, then save again.")
         )
         return self.render(), 422
 

@@ -81,6 +81,24 @@ def test_saving_says_so_and_who_did_it(ada: Visitor) -> None:
     ]
 
 
+def test_saving_nothing_says_so(office: Office, ada: Visitor) -> None:
+    ada.send(SYSTEM_URL, **{THRESHOLD: "0.1"})
+    saved = ada.send(SYSTEM_URL)
+    page = ada.get(saved.location or "")
+    assert page.text(".at-notice") == "Nothing was changed, so nothing was saved."
+    assert len(office.desk.changes()) == 1
+
+
+def test_history_cuts_long_values_and_tells_of_replaced_keys(ada: Visitor) -> None:
+    ada.send(SYSTEM_URL, **{GOOGLE_KEY: SECRET, "setting.microsoft.price": "1"})
+    ada.send(SYSTEM_URL, **{GOOGLE_KEY: f"{SECRET}4"})
+    long = f"https://{'x' * 50}.cognitiveservices.azure.com"
+    ada.send(SYSTEM_URL, **{ENDPOINT: long})
+    changed = ada.get("/autotag/system/history").texts(".at-list li > span:nth-of-type(2)")
+    assert changed[:2] == [f"inherited →became {long[:80]}…", "set →became replaced"]
+    assert "not set →became set" in changed
+
+
 def test_an_empty_field_inherits_again(office: Office, ada: Visitor) -> None:
     ada.send(SHOP_URL, **{THRESHOLD: "0.9"})
     ada.send(SHOP_URL, **{THRESHOLD: " "})
@@ -122,7 +140,12 @@ def test_a_section_of_the_system_is_reset(office: Office, ada: Visitor) -> None:
         (THRESHOLD, "high", "must be a number from 0 to 1, not 'high'."),
         (THRESHOLD, "nan", "must be a number from 0 to 1, not 'nan'."),
         (THRESHOLD, "1.01", "must be a number from 0 to 1, not '1.01'."),
-        (THRESHOLD, "0,5", "must be a number from 0 to 1, not '0,5'."),
+        (
+            THRESHOLD,
+            "0,5",
+            "must be a number from 0 to 1, not '0,5'; for 50 % write 0.5, with a"
+            " point.",
+        ),
         (MAXIMUM, "-1", "must be a whole number from 0 to 1000, not '-1'."),
         (MAXIMUM, "2.5", "must be a whole number from 0 to 1000, not '2.5'."),
         (ENABLED, "perhaps", "must be true or false, not 'perhaps'."),
@@ -130,6 +153,11 @@ def test_a_section_of_the_system_is_reset(office: Office, ada: Visitor) -> None:
             "setting.tensorflow.model",
             "inception5h",
             "must be one of efficientnet-lite0, not 'inception5h'.",
+        ),
+        (
+            "setting.microsoft.language",
+            "<b>",
+            "Language of the tags must be a code such as en, de or pt-BR, not '<b>'.",
         ),
         (ENDPOINT, "http://a.cognitiveservices.azure.com", "must begin with https://,"),
         (
@@ -160,6 +188,7 @@ def test_a_wrong_value_is_refused_at_its_field(
         assert page.fields[name] == typed[:500]
     link = page.one(".at-errors a")
     assert page.one(str(link["href"]))["name"] == name
+    assert re.match(r"[\w ]+: ", link.get_text())
     assert office.desk.changes() == office.desk.changes("shop") == []
 
 
@@ -290,6 +319,21 @@ class TestKeys:
             " endpoint is another one now."
         )
         assert office.desk.settings().value(("microsoft", "api_key")) is None
+
+    @pytest.mark.parametrize(
+        ("key", "stored"), [(SECRET, "one, ending in 0123,"), ("short", "one")]
+    )
+    def test_another_endpoint_needs_another(
+        self, ada: Visitor, key: str, stored: str
+    ) -> None:
+        on = {"setting.microsoft.enabled": "on"}
+        ada.send(SYSTEM_URL, **{ENDPOINT: PLACE, KEY: key, **on})
+        page = ada.send(SYSTEM_URL, **{ENDPOINT: PLACE.replace("//a", "//b")})
+        assert page.error(KEY) == (
+            "API key must be typed again, because the endpoint has changed: the stored"
+            f" {stored} belongs to {PLACE}."
+        )
+        assert "leave the field empty to keep it" not in page.notes(KEY)
 
     def test_one_for_another_endpoint_is_told(self, ada: Visitor) -> None:
         ada.send(SYSTEM_URL, **{ENDPOINT: PLACE})

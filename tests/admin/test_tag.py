@@ -17,7 +17,10 @@ from ..jobs.test_rules import drain
 from .conftest import Office, Page, Visitor, open_office
 
 SAVED = "Saved. Existing images are being brought up to date in the background."
-MEND = "Nothing was saved. Mend what is marked, then save again."
+MEND = {
+    "save": "Nothing was saved. Mend what is marked, then save again.",
+    "preview": "Nothing was computed. Mend what is marked, then try again.",
+}
 BLOCKED, LISTED, THRESHOLD = (
     "setting.blocked",
     "setting.listed",
@@ -202,7 +205,7 @@ class TestRename:
     ) -> None:
         page = mia.send(url("dog"), **{button: "rename"}, name=typed)
         assert page.status == 422
-        assert page.text(".at-alert") == MEND
+        assert page.text(".at-alert") == MEND[button]
         assert page.error("name").startswith(f"New name {message}")
         assert page.one(".at-errors a")["href"] == "#autotag-name"
         assert page.fields["name"] == (typed or "dog")
@@ -338,6 +341,9 @@ class TestRules:
         assert page.error(THRESHOLD) == (
             "Own threshold must be a number from 0 to 1, not 'much'."
         )
+        assert page.texts(".at-errors") == [page.error(THRESHOLD)]
+        link = page.one(".at-errors a")
+        assert page.one(str(link["href"]))["name"] == THRESHOLD
         assert (page.fields[THRESHOLD], page.fields[BLOCKED]) == ("much", "on")
         assert words(filled) == {}
 
