@@ -50,8 +50,8 @@ def collect() -> Catalog:
     for section in (GENERAL, RULES, *(provider.section for provider in BUNDLED)):
         texts = [section.title]
         for field in section.fields:
-            texts += [field.label, field.help]
-        for text in texts:
+            texts += [field.label, field.help, field.system_help]
+        for text in filter(None, texts):
             catalog.add(text, locations=[(f"section {section.name or 'general'}", 0)])
     for text in (*ORIGINS.values(), *REASONS.values(), *TITLES, *SENTENCES, *ACTIVITY):
         catalog.add(text)

@@ -23,7 +23,7 @@ from .tag_actions import ACTIONS
 from .tag_facts import Facts, read_facts
 from .text import gettext
 from .word_display import RULES, decided, rule_layers
-from .word_page import Refused, WordPage, answer
+from .word_page import BOTH, Refused, WordPage, answer
 
 
 @dataclass(kw_only=True)
@@ -187,7 +187,7 @@ def tag_page(scope: Scope) -> ResponseReturnValue:
     if request.method == "POST":
         return answer(page, ACTIONS)
     if called.key != page.key:
-        told = {"saved": "1"} if "saved" in request.args else {}
+        told = {mark: "1" for mark in ("saved", BOTH) if mark in request.args}
         return redirect(scope.tag_url(called.key, was=page.facts.name.name, **told))
     page.told()
     _tell_of_old_name(page, request.args.get("was", ""))

@@ -94,7 +94,9 @@ def test_history_cuts_long_values_and_tells_of_replaced_keys(ada: Visitor) -> No
     ada.send(SYSTEM_URL, **{GOOGLE_KEY: f"{SECRET}4"})
     long = f"https://{'x' * 50}.cognitiveservices.azure.com"
     ada.send(SYSTEM_URL, **{ENDPOINT: long})
-    changed = ada.get("/autotag/system/history").texts(".at-list li > span:nth-of-type(2)")
+    changed = ada.get("/autotag/system/history").texts(
+        ".at-list li > span:nth-of-type(2)"
+    )
     assert changed[:2] == [f"inherited →became {long[:80]}…", "set →became replaced"]
     assert "not set →became set" in changed
 

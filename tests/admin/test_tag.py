@@ -335,6 +335,12 @@ class TestRules:
         save(mia, "rules", **{LISTED: "on"})
         assert (tags(filled, 2), words(filled)) == (["dog"], {"dog": Word(listed=True)})
 
+    def test_listed_and_blocked(self, filled: Office, mia: Visitor) -> None:
+        page = save(mia, "rules", **{LISTED: "on", BLOCKED: "on"})
+        assert page.texts(".at-notice")[1:] == [
+            "A blocked word is never applied, whether it is listed or not."
+        ]
+
     def test_a_mistake(self, filled: Office, mia: Visitor) -> None:
         page = mia.send(url("dog"), save="rules", **{THRESHOLD: "much", BLOCKED: "on"})
         assert page.status == 422
