@@ -237,6 +237,15 @@ def test_a_form_that_is_far_too_large(ada: Visitor) -> None:
     assert page.status == 413
 
 
+STALE = (
+    "mia has saved these settings while you were editing. Nothing of yours was saved"
+    " yet. "
+)
+MERGED = (
+    "What you did not change shows what is stored now. Save again to save the rest."
+)
+
+
 def test_of_two_administrators_the_second_is_told(
     office: Office, ada: Visitor, mia: Visitor
 ) -> None:
@@ -245,14 +254,67 @@ def test_of_two_administrators_the_second_is_told(
     page = ada.send(SHOP_URL, old, **{THRESHOLD: "0.3", MAXIMUM: "4"})
     assert page.status == 409
     assert page.text(".at-alert") == (
-        "mia has saved these settings while you were editing. Nothing of yours was"
-        " saved. Compare with what is stored now, then save again to replace it."
+        f"{STALE}{MERGED} What is marked was changed by both of you."
     )
-    assert page.fields[THRESHOLD] == "0.3"
+    assert page.error(THRESHOLD) == (
+        "Confidence threshold was set to 0.20 meanwhile: save again to replace that."
+    )
+    assert len(page.texts(".at-errors li")) == 1
+    assert (page.fields[THRESHOLD], page.fields[MAXIMUM]) == ("0.3", "4")
     assert page.notes(THRESHOLD) == "Set here. Default: 0.50. Stored now: 0.20."
     assert office.desk.settings("shop").value(PATH) == 0.2
     assert ada.send(SHOP_URL, page).status == 303
     assert office.desk.settings("shop").value(PATH) == 0.3
+    assert office.desk.settings("shop").max_tags == 4
+
+
+def test_what_only_the_first_changed_stays(
+    office: Office, ada: Visitor, mia: Visitor
+) -> None:
+    ada.send(SHOP_URL, **{"setting.google.price": "1", ENABLED: "off"})
+    old = ada.get(SHOP_URL)
+    mia.send(SHOP_URL, **{MAXIMUM: "1", "setting.google.price": "", ENABLED: "on"})
+    page = ada.send(SHOP_URL, old, **{THRESHOLD: "0.3", ENABLED: "on"})
+    assert (page.status, page.text(".at-alert")) == (409, f"{STALE}{MERGED}")
+    assert page.soup.select(".at-errors") == []
+    assert (page.fields[THRESHOLD], page.fields[MAXIMUM]) == ("0.3", "1")
+    assert page.fields["setting.google.price"] == ""
+    assert ada.send(SHOP_URL, page).status == 303
+    settings = office.desk.settings("shop")
+    assert (settings.value(PATH), settings.max_tags, settings.enabled) == (0.3, 1, True)
+    assert settings.value(("google", "price")) is None
+
+
+@pytest.mark.parametrize("command", ["preview", "save", "reset"])
+def test_what_is_shown_in_between_forgets_nothing(
+    office: Office, ada: Visitor, mia: Visitor, command: str
+) -> None:
+    """As a preview of an old form, or a mistake in it."""
+    old = ada.get(SHOP_URL)
+    mia.send(SHOP_URL, **{MAXIMUM: "1"})
+    wrong = {
+        "preview": {"command": "preview"},
+        "save": {"setting.google.price": None},
+        "reset": {"reset": "google.price"},
+    }
+    page = ada.send(SHOP_URL, old, **{THRESHOLD: "0.3"}, **wrong[command])
+    again = ada.send(SHOP_URL, page)
+    assert (again.status, again.fields[MAXIMUM]) == (409, "1")
+    assert ada.send(SHOP_URL, again).status == 303
+    assert office.desk.settings("shop").max_tags == 1
+
+
+@pytest.mark.parametrize("seen", [None, "", "x", "[]", "[" * 100_000, "9" * 5000])
+def test_a_form_that_does_not_tell_what_was_seen(
+    office: Office, ada: Visitor, mia: Visitor, seen: str | None
+) -> None:
+    old = ada.get(SHOP_URL)
+    mia.send(SHOP_URL, **{MAXIMUM: "1"})
+    page = ada.send(SHOP_URL, old, seen=seen, **{THRESHOLD: "0.3"})
+    assert (page.status, page.fields[MAXIMUM]) == (409, "")
+    assert page.text(".at-alert") == (
+        f"{STALE}Compare with what is stored now, then save again to replace it."
+    )
 
 
 def test_a_form_from_before_a_reset(office: Office, ada: Visitor) -> None:
@@ -261,6 +323,10 @@ def test_a_form_from_before_a_reset(office: Office, ada: Visitor) -> None:
     ada.send(SHOP_URL, **{THRESHOLD: ""})
     assert ada.send(SHOP_URL, old).status == 409
     assert office.desk.settings("shop").value(PATH) == 0.5
+    page = ada.send(SHOP_URL, old, **{THRESHOLD: "0.3"})
+    assert page.error(THRESHOLD) == (
+        "Confidence threshold was reset meanwhile: save again to set it all the same."
+    )
 
 
 def test_an_instance_within_the_systems_maximum(ada: Visitor) -> None:
