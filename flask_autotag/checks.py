@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,13 @@ Check = Callable[[Any], Any]
 MOST_CHARACTERS = 500
 #: Characters of a secret to encrypt with: as many as 16 random bytes have in hex.
 SHORTEST_SECRET = 32
+
+#: Characters of a language's code.
+_LONGEST_LANGUAGE = 20
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+
+#: What people write for a fraction, which it is not.
+_SHARE = re.compile(r"([0-9]{1,3}(?:[.,][0-9]{1,4})?) ?(%?)")
 
 _TRUE = {"1", "true", "on", "yes"}
 _FALSE = {"0", "false", "off", "no"}
@@ -52,11 +60,20 @@ def boolean(value: Any) -> bool:
 def fraction(value: Any) -> float:
     """Accept a finite number from 0 to 1."""
     number = _number(value)
-    if not 0.0 <= number <= 1.0:
+    if 0.0 <= number <= 1.0:
+        return number
+    meant = _meant(value)
+    if meant is None:
         raise CheckError(
             "must be a number from 0 to 1, not %(value)s", value=shown(value)
         )
-    return number
+    raise CheckError(
+        "must be a number from 0 to 1, not %(value)s; for %(percent)s %% write"
+        " %(fraction)s, with a point",
+        value=shown(value),
+        percent=f"{meant * 100:g}",
+        fraction=f"{meant:g}",
+    )
 
 
 def whole_number(least: int, most: int) -> Check:
@@ -129,6 +146,16 @@ def secret(value: Any) -> Secret | None:
 def optional_text(value: Any) -> str | None:
     """Accept a text that is not blank, or ``None``."""
     return None if value is None else text(value)
+
+
+def language(value: Any) -> str:
+    """Accept the code of a language, such as ``en`` or ``zh-Hans``."""
+    code = value.strip() if isinstance(value, str) else ""
+    if len(code) > _LONGEST_LANGUAGE or not _LANGUAGE.fullmatch(code):
+        raise CheckError(
+            "must be a code such as en, de or pt-BR, not %(value)s", value=shown(value)
+        )
+    return code
 
 
 def price(value: Any) -> str | None:
@@ -214,6 +241,21 @@ def device(value: Any) -> str | None:
 def shown(value: object, most: int = 80) -> str:
     """Write a value that was refused, as much of it as a message holds."""
     return f"{value!r:.{most}}"
+
+
+def _meant(value: Any) -> float | None:
+    """Guess which fraction was written as ``50``, ``30%`` or ``0,3``."""
+    found = (
+        _SHARE.fullmatch(str(value).strip()) if isinstance(value, str | int) else None
+    )
+    if found is None:
+        return None
+    number, sign = float(found[1].replace(",", ".")), found[2]
+    if not sign and number > 1 and number != int(number):
+        # Such as 1.5: nobody knows.
+        return None
+    share = number / 100 if sign or number > 1 else number
+    return share if share <= 1 else None
 
 
 def _number(value: Any) -> float:

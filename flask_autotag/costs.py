@@ -67,6 +67,11 @@ def estimate(images: int, price: str | None) -> str | None:
     return cost.write(cost.amount)
 
 
+def is_less(images: int, price: str) -> bool:
+    """Whether images cost something, but not even a hundredth."""
+    return 0 < parse(price).amount * images / 1000 < _CENT
+
+
 def total(images: int, price: str) -> Price:
     """Estimate the same as an amount.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -110,8 +111,8 @@ def _check_sqlite(state: State) -> Iterator[Finding]:
             "database",
             f"SQLite's journal mode is {mode!r}: readers and writers wait for each"
             " other.",
-            "Run 'PRAGMA journal_mode=WAL' on it once, unless it lies on a network"
-            " file system.",
+            f"Run \"sqlite3 {shlex.quote(engine.url.database)} 'PRAGMA"
+            " journal_mode=WAL'\" once, unless it lies on a network file system.",
         )
 
 

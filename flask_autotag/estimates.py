@@ -22,12 +22,14 @@ class Estimate:
         ``None`` without a limit.
     :param price: of all images, such as ``$18.60``; ``None`` if no list price was
         entered.
+    :param is_less: whether they cost less than that.
     """
 
     provider: str
     images: int
     allowed: int | None
     price: str | None
+    is_less: bool = False
 
     @property
     def sentence(self) -> str:
@@ -37,7 +39,8 @@ class Estimate:
         if self.price is None:
             words += ", no list price entered"
         else:
-            words += f", about {self.price} at the list price entered"
+            about = "less than" if self.is_less else "about"
+            words += f", {about} {self.price} at the list price entered"
         if self.allowed is not None:
             verb = "is" if self.allowed == 1 else "are"
             words += f"; {self.allowed:,} {verb} left of this month's limit"
@@ -63,6 +66,8 @@ def estimates(
             continue
         state, limit = states.get(provider.name), values["monthly_limit"]
         left = gate.left(limit, state.calls if state else 0)
-        price = costs.estimate(images, values.get("price"))
-        found.append(Estimate(provider.section.title, images, left, price))
+        unit = values.get("price")
+        price = costs.estimate(images, unit)
+        is_less = unit is not None and costs.is_less(images, unit)
+        found.append(Estimate(provider.section.title, images, left, price, is_less))
     return found

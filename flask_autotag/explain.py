@@ -34,6 +34,8 @@ REASONS: Mapping[Outcome, str] = {
     Outcome.OFF: "the provider is off",
     Outcome.NO_TAG: "cannot be a tag",
 }
+#: Digits of a confidence, and the most that are told where two are nearly the same.
+_DIGITS, _MOST_DIGITS = 2, 20
 
 
 def _in_english(message: str, **values: object) -> str:
@@ -49,11 +51,31 @@ def reason(
 
     :param translate: a ``gettext`` that fills gaps.
     """
+    confidence, threshold = _figures(verdict.label.confidence, verdict.threshold)
     return translate(
         REASONS[verdict.outcome],
-        confidence=f"{verdict.label.confidence:.2f}",
-        threshold=f"{verdict.threshold:.2f}",
+        confidence=confidence,
+        threshold=threshold,
         most=settings.max_tags,
+    )
+
+
+def _figures(confidence: float, threshold: float) -> tuple[str, str]:
+    """Write both with two digits, or with as many as tell which is smaller.
+
+    ``trial.js`` does the same.
+    """
+    digits = _DIGITS
+    while (
+        confidence < threshold
+        and f"{confidence:.{digits}f}" == f"{threshold:.{digits}f}"
+        and digits < _MOST_DIGITS
+    ):
+        digits += 1
+    is_short = round(threshold, _DIGITS) == threshold
+    return (
+        f"{confidence:.{digits}f}",
+        f"{threshold:.{_DIGITS if is_short else digits}f}",
     )
 
 

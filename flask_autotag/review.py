@@ -174,22 +174,6 @@ def row_of(
     )
 
 
-def known(
-    session: Session, models: Models, images: Collection[tuple[str, AssetRef]]
-) -> set[tuple[str, AssetRef]]:
-    """Find the images of which something is known, by instance and asset."""
-    table = models.asset.__table__
-    rows = session.execute(
-        select(table.c.instance, table.c.asset_type, table.c.asset_id).where(
-            table.c.asset_type.in_({asset.type for _, asset in images}),
-            table.c.asset_id.in_({asset.id for _, asset in images}),
-            table.c.instance.in_({instance for instance, _ in images}),
-        )
-    )
-    found = {(row.instance, AssetRef(row.asset_type, row.asset_id)) for row in rows}
-    return found & set(images)
-
-
 def decide_as_seen(
     session: Session,
     models: Models,

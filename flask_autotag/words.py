@@ -249,9 +249,18 @@ def _cell(row: Mapping[str, str], column: str, check: checks.Check) -> Any:
         raise CheckError(f"has a wrong {column}: {error}") from None
 
 
+def _yes_or_no(text: str) -> bool:
+    try:
+        return checks.boolean(text)
+    except CheckError:
+        raise CheckError(
+            "must be yes, no or empty, not %(value)s", value=checks.shown(text)
+        ) from None
+
+
 _CHECKS: Mapping[str, checks.Check] = {
     "becomes": lambda text: tag_name(text).name,
-    "blocked": checks.boolean,
-    "listed": checks.boolean,
+    "blocked": _yes_or_no,
+    "listed": _yes_or_no,
     "threshold": checks.fraction,
 }

@@ -27,6 +27,7 @@ CHECKS = {
     "text": checks.text,
     "folder": checks.folder,
     "price": checks.price,
+    "language": checks.language,
 }
 
 
@@ -80,6 +81,26 @@ def test_fraction_refuses_what_is_no_number_from_0_to_1(value: Any) -> None:
     with pytest.raises(ValueError) as caught:
         checks.fraction(value)
     assert str(caught.value) == f"must be a number from 0 to 1, not {value!r:.80}"
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ("50", "for 50 % write 0.5"),
+        (50, "for 50 % write 0.5"),
+        ("30%", "for 30 % write 0.3"),
+        ("12,5 %", "for 12.5 % write 0.125"),
+        ("0,3", "for 30 % write 0.3"),
+        ("1,5", None),
+        ("101", None),
+        ("-50", None),
+    ],
+)
+def test_fraction_guesses_what_was_meant(value: Any, hint: str | None) -> None:
+    with pytest.raises(ValueError) as caught:
+        checks.fraction(value)
+    end = f"; {hint}, with a point" if hint else ""
+    assert str(caught.value) == f"must be a number from 0 to 1, not {value!r}{end}"
 
 
 @pytest.mark.parametrize(
@@ -169,3 +190,21 @@ def test_price_refuses_what_is_none(value: Any) -> None:
     assert str(caught.value) == (
         f"must be a price such as 1.50, $1.50, 1.50 € or EUR 1.50, not {value!r}"
     )
+
+
+@pytest.mark.parametrize(
+    "code", ["en", "de", "pt-BR", "zh-Hans", " fil ", "sr-Latn-RS"]
+)
+def test_language_accepts_codes(code: str) -> None:
+    assert checks.language(code) == code.strip()
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["<b>", "", "e", "english", "en_GB", "en-", "en\n-x", "en-" + "x" * 500, None],
+)
+def test_language_refuses_what_is_no_code(value: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"^must be a code such as en, de or pt-BR, not"
+    ):
+        checks.language(value)

@@ -55,7 +55,11 @@ def test_retry_and_purge(host: Host) -> None:
     run(host, "worker", "--drain")
     assert run(host, "retry", "--code", "no_such") == (
         0,
-        "0 jobs will be tried again.\n",
+        "0 jobs will be tried again. Jobs failed with: image_unreadable.\n",
+    )
+    assert run(host, "retry", "--code", "no_such", "--state", "quarantined") == (
+        0,
+        "0 jobs will be tried again. No job has failed.\n",
     )
     assert run(host, "retry", "--state", "failed") == (
         0,

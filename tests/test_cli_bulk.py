@@ -265,7 +265,8 @@ def test_before_images_are_sent_elsewhere_it_asks(
     result = run(host, "tag-untagged", input="n\n")
     assert (result.exit_code, host.jobs()) == (1, [])
     assert result.stderr.splitlines()[0] == (
-        "shop: Google Cloud Vision: 2 images, about $0.01 at the list price entered."
+        "shop: Google Cloud Vision: 2 images, less than $0.01 at the list price"
+        " entered."
     )
     assert result.stderr.endswith("Error: Nothing was done.\n")
     assert run(host, "tag-untagged", input="y\n").exit_code == 0

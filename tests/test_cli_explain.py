@@ -110,6 +110,17 @@ def test_try_uses_the_settings_of_an_instance(host: Host) -> None:
         assert first["threshold"] == threshold
 
 
+def test_try_without_an_instance_in_a_host_of_tenants(host: Host) -> None:
+    desk = Desk(host)
+    desk.save({("tensorflow", "confidence_threshold"): 0.1})
+    desk.save({("tensorflow", "confidence_threshold"): 0.2}, "default")
+    for names, threshold in ((["shop", "news"], 0.1), (["shop", "default"], 0.2)):
+        host.autotag.instance_lister(lambda names=names: names)
+        result = run(host, "try", str(ESPRESSO), "--json")
+        [first, *_] = json.loads(result.stdout)["labels"]
+        assert first["threshold"] == threshold
+
+
 def test_files_that_cannot_be_read_are_named(host: Host, tmp_path: Path) -> None:
     text = tmp_path / "a.jpg"
     text.write_text("text")

@@ -75,6 +75,11 @@ def test_set_and_unset(desk: Desk) -> None:
     told = settings(desk, "unset", "max_tags", "--instance", "shop")
     assert told == "max_tags is inherited by the instance shop.\n"
     assert desk.settings("shop").max_tags == 0
+    told = settings(desk, "unset", "tensorflow.confidence_threshold")
+    assert told == (
+        "tensorflow.confidence_threshold is no longer set for the system: the"
+        " application's configuration counts, or the default.\n"
+    )
 
 
 def test_a_secret_comes_from_standard_input(desk: Desk) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_autotag.costs import estimate, parse, total
+from flask_autotag.costs import estimate, is_less, parse, total
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,14 @@ from flask_autotag.costs import estimate, parse, total
 )
 def test_what_images_cost(price: str | None, images: int, written: str | None) -> None:
     assert estimate(images, price) == written
+
+
+@pytest.mark.parametrize(
+    ("price", "images", "less"),
+    [("$1.50", 2, True), ("$1.50", 7, False), ("$10", 1, False), ("$1.50", 0, False)],
+)
+def test_less_than_a_hundredth(price: str, images: int, less: bool) -> None:
+    assert is_less(images, price) is less
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_what_the_month_still_allows(cloud_host: Host) -> None:
         " 5,000 are left of this month's limit."
     ]
     assert lines(cloud_host, 1, "news") == [
-        "Google Cloud Vision: 1 image, about $0.01 at the list price entered;"
+        "Google Cloud Vision: 1 image, less than $0.01 at the list price entered;"
         " 5,002 are left of this month's limit."
     ]
 

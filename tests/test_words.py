@@ -277,11 +277,12 @@ class TestCSV:
             ("word,blocked\n,yes\n", "Line 2 has no word."),
             (
                 "word,blocked\ndog,perhaps\n",
-                "Line 2 has a wrong blocked: must be true or false, not 'perhaps'.",
+                "Line 2 has a wrong blocked: must be yes, no or empty, not 'perhaps'.",
             ),
             (
                 "word,threshold\ndog,2\n",
-                "Line 2 has a wrong threshold: must be a number from 0 to 1, not '2'.",
+                "Line 2 has a wrong threshold: must be a number from 0 to 1, not '2';"
+                " for 2 % write 0.02, with a point.",
             ),
             (
                 f"word,becomes\ndog,{'x' * 101}\n",

@@ -24,6 +24,7 @@ import flask_autotag
 from flask_autotag.admin.activity import SENTENCES as ACTIVITY
 from flask_autotag.admin.decision import SENTENCES
 from flask_autotag.admin.display import ORIGINS
+from flask_autotag.admin.explanation import JOB_STATES
 from flask_autotag.admin.scope import TITLES
 from flask_autotag.admin.text import DOMAIN
 from flask_autotag.admin.word_display import RULES
@@ -50,10 +51,12 @@ def collect() -> Catalog:
     for section in (GENERAL, RULES, *(provider.section for provider in BUNDLED)):
         texts = [section.title]
         for field in section.fields:
-            texts += [field.label, field.help]
-        for text in texts:
+            texts += [field.label, field.help, field.system_help]
+        for text in filter(None, texts):
             catalog.add(text, locations=[(f"section {section.name or 'general'}", 0)])
-    for text in (*ORIGINS.values(), *REASONS.values(), *TITLES, *SENTENCES, *ACTIVITY):
+    by_value = (ORIGINS, REASONS, JOB_STATES)
+    declared = [text for texts in by_value for text in texts.values()]
+    for text in (*declared, *TITLES, *SENTENCES, *ACTIVITY):
         catalog.add(text)
     return catalog
 

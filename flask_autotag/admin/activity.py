@@ -11,15 +11,12 @@ from functools import cached_property
 
 from flask import abort, current_app, redirect, render_template, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy.orm import Session
 
 from ..activity import COUNTED, Activity, read_activity
-from ..assets import AssetRef
 from ..jobs.outlook import Applying
 from ..jobs.queue import FAILED, QUARANTINED, RULES_TYPE
 from ..jobs.report import TROUBLE, Example, Reason
 from ..jobs.upkeep import Ended, purging, retrying
-from ..review import known
 from .access import CHANGE, REVIEW, admit, instances, may
 from .chart import Chart
 from .display import translated
@@ -105,6 +102,10 @@ class ActivityPage(FormPage):
         """Why jobs failed."""
         return self._of(FAILED)
 
+    def sentences(self, reason: Reason) -> Sequence[str]:
+        """Give the sentences of the jobs that a reason names, each once."""
+        return list(dict.fromkeys(one.text for one in reason.examples))
+
     @property
     def quarantine(self) -> Sequence[Example]:
         """Images in quarantine."""
@@ -128,9 +129,9 @@ class ActivityPage(FormPage):
         return datetime.fromtimestamp(example.finished_at, UTC)
 
     def explain_url(self, example: Example) -> str | None:
-        """Give the address of the page that explains an image, if there is one."""
-        key = (example.instance, example.asset)
-        if key not in self._known or not may(REVIEW, example.instance):
+        """Give the address of the page of an image, if the user may open it."""
+        is_image = example.asset.type != RULES_TYPE
+        if not is_image or not may(REVIEW, example.instance):
             return None
         return explain_url(example.asset, example.instance)
 
@@ -166,23 +167,6 @@ class ActivityPage(FormPage):
         return render_template(
             "autotag/activity.html", autotag_page=self, **base_context()
         )
-
-    @cached_property
-    def _known(self) -> set[tuple[str, AssetRef]]:
-        models = self.state.database.models
-        keys = {
-            (example.instance, example.asset)
-            for reason in self.activity.report.reasons
-            for example in reason.examples
-        }
-
-        if not keys:
-            return set()
-
-        def work(session: Session) -> set[tuple[str, AssetRef]]:
-            return known(session, models, keys)
-
-        return self.state.database.transact(work)
 
     def _of(self, state: str) -> list[Reason]:
         return [one for one in self.activity.report.reasons if one.state == state]

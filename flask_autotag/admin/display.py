@@ -133,7 +133,7 @@ class Shown:
             path=path,
             kind=field.input,
             label=gettext(field.label),
-            help=gettext(field.help),
+            help=self._help(field),
             value=value,
             fallback=fallback,
             is_own=path in self.layers.own,
@@ -142,6 +142,12 @@ class Shown:
             options=tuple(self._options(field, value, fallback)),
             inherited=plain(inherited.value(path)),
         )
+
+    def _help(self, field: Field) -> str:
+        texts = [field.help]
+        if self.layers.instance is None and field.system_help:
+            texts.append(field.system_help)
+        return " ".join(map(gettext, texts))
 
     def _value(self, path: Path, field: Field) -> str:
         if field.is_secret:

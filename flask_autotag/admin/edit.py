@@ -65,6 +65,8 @@ def complete(scope: Scope) -> ResponseReturnValue:
 
 
 def _read_name(text: str) -> TagName:
+    if not text.strip():
+        raise CheckError("Type a tag first.")
     try:
         return tag_name(text)
     except ValueError:

@@ -22,6 +22,7 @@ from ..settings.fields import Path
 from ..settings.resolution import Layers, Settings
 from ..settings.stored import SettingChange
 from .access import CHANGE, TRY, VIEW, admit
+from .conflict import merge, write_seen
 from .connection import ConnectionTest, find, try_connection
 from .display import SectionView, Shown, translated
 from .form import (
@@ -45,9 +46,11 @@ class Page(FormPage):
     """One page of settings, while it is made.
 
     :param sent: the form, if one was sent.
+    :param is_merged: whether it shows what is stored now beside what was typed.
     """
 
     sent: Sent | None = None
+    is_merged: bool = False
     errors: dict[Path, CheckError] = field(default_factory=dict)
     preview: Preview | None = None
     trial: Trial | None = None
@@ -73,8 +76,17 @@ class Page(FormPage):
 
     @property
     def version(self) -> int:
-        """Of what is stored."""
-        return self._read[1]
+        """Of the settings that the user has seen when the form is sent again."""
+        if self.sent is None or self.is_merged:
+            return self._read[1]
+        return self.sent.version
+
+    @property
+    def seen(self) -> str:
+        """These settings, for the form."""
+        if self.sent is None or self.is_merged:
+            return write_seen(self.layers.own)
+        return self.sent.seen
 
     @property
     def last_change(self) -> SettingChange | None:
@@ -204,14 +216,18 @@ def _save(page: Page, sent: Sent) -> ResponseReturnValue:
         page.refuse(error.errors)
         return page.render(), 422
     except StaleSettings as error:
-        page.alerts.append(_stale_sentence(error.who))
+        conflicts = merge(sent, page.layers)
+        page.is_merged = True
+        page.errors.update(conflicts or {})
+        page.alerts.append(" ".join(_stale_sentences(error.who, conflicts)))
         return page.render(), 409
     if jobs:
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         page.state.runner.wake(app, page.state, jobs)
     told = {"applied": bool(jobs), "cleared": bool(saved.cleared)}
     marks: dict[str, Any] = {name: "1" for name, true in told.items() if true}
-    url = url_for(request.endpoint or "", **request.view_args or {}, saved="1", **marks)
+    marks["saved"] = "1" if saved.changes_anything else "0"
+    url = url_for(request.endpoint or "", **request.view_args or {}, **marks)
     return redirect(url, 303)
 
 
@@ -294,7 +310,11 @@ _COMMANDS = {
 
 
 def _saved_sentence() -> str:
-    sentences = [gettext("Saved. It holds for the next image.")]
+    sentences = [
+        gettext("Nothing was changed, so nothing was saved.")
+        if request.args["saved"] == "0"
+        else gettext("Saved. It holds for the next image.")
+    ]
     if "applied" in request.args:
         sentences.append(
             gettext("Existing images are being brought up to date in the background.")
@@ -306,10 +326,23 @@ def _saved_sentence() -> str:
     return " ".join(sentences)
 
 
-def _stale_sentence(who: str | None) -> str:
+def _stale_sentences(
+    who: str | None, conflicts: Mapping[Path, CheckError] | None
+) -> list[str]:
     somebody = who or gettext("Somebody")
-    return gettext(
+    told = gettext(
         "%(who)s has saved these settings while you were editing. Nothing of yours was"
-        " saved. Compare with what is stored now, then save again to replace it.",
+        " saved yet.",
         who=somebody,
     )
+    if conflicts is None:
+        return [
+            told,
+            gettext("Compare with what is stored now, then save again to replace it."),
+        ]
+    kept = gettext(
+        "What you did not change shows what is stored now. Save again to save the rest."
+    )
+    if not conflicts:
+        return [told, kept]
+    return [told, kept, gettext("What is marked was changed by both of you.")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -13,13 +13,25 @@ from sqlalchemy.orm import Session
 from ..assets import AssetRef
 from ..errors import AssetError
 from ..explain import ExplainedLabel, Explanation, explain
+from ..jobs.queue import CANCELLED, FAILED, QUARANTINED, QUEUED, RUNNING
+from ..last_job import LastJob, last_job
 from ..review import row_of
-from .access import current_state
+from .access import VIEW, current_state
 from .decision import CHOICES
 from .field import ImageTags
 from .page import base_context
 from .scope import Scope
 from .text import gettext
+
+#: What to say of a job that is not done, by its state.
+JOB_STATES: Mapping[str, str] = {
+    QUEUED: "It waits to be classified.",
+    RUNNING: "It is being classified now.",
+    FAILED: "It could not be classified.",
+    QUARANTINED: "It is in quarantine: it brought down what looked at it, again and"
+    " again, and is tried no more unless somebody says so.",
+    CANCELLED: "It was not classified.",
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class SaidLabels:
 class ExplanationPage:
     """The page, while it is made.
 
+    :param job: its latest job, if that is still known.
     :param alert: what went wrong.
     :param notice: what went well.
     :param back: the path of the page that the user came from.
@@ -46,6 +59,7 @@ class ExplanationPage:
     scope: Scope
     image: ImageTags
     explanation: Explanation
+    job: LastJob | None = None
     alert: str | None = None
     notice: str | None = None
     back: str | None = None
@@ -55,6 +69,24 @@ class ExplanationPage:
         """The address of a small picture of the image, if the host knows one."""
         find = current_state().hooks.image_url
         return find(self.image.asset) if find else None
+
+    @property
+    def job_sentences(self) -> list[str]:
+        """Say what its latest job came to; nothing if that is done, or forgotten."""
+        job = self.job
+        if job is None or job.state not in JOB_STATES:
+            return []
+        told = [gettext(JOB_STATES[job.state]), job.text]
+        if job.tries == 1:
+            told.append(gettext("It was tried once."))
+        elif job.tries:
+            told.append(gettext("It was tried %(number)s times.", number=job.tries))
+        return [sentence for sentence in told if sentence]
+
+    @property
+    def activity_url(self) -> str | None:
+        """The page on which it can be retried, if the user may open that."""
+        return self.scope.activity_url if self.scope.may(VIEW) else None
 
     @cached_property
     def _titles(self) -> dict[str, str]:
@@ -98,14 +130,17 @@ def show_explanation(
     state = current_state()
     settings = state.settings_for(scope.instance)
 
-    def work(session: Session) -> Explanation:
-        models = state.database.models
-        return explain(session, models, asset, scope.instance, settings, gettext)
+    def work(session: Session) -> tuple[Explanation, LastJob | None]:
+        models, instance = state.database.models, scope.instance
+        return (
+            explain(session, models, asset, instance, settings, gettext),
+            last_job(session, models, asset, instance),
+        )
 
     page = ExplanationPage(
         scope,
         ImageTags(asset, scope.instance, is_fresh=True),
-        state.database.transact(work),
+        *state.database.transact(work),
         alert,
         notice,
         back,
@@ -124,10 +159,13 @@ def _asked(scope: Scope) -> AssetRef:
         asset = AssetRef(*(name.replace("\0", "") for name in names))
     except AssetError:
         abort(404, gettext("This address names no image."))
-    row = database.transact(
-        lambda session: row_of(session, database.models, asset, scope.instance)
+    where = database.models, asset, scope.instance
+    is_known = database.transact(
+        lambda session: (
+            row_of(session, *where) is not None or last_job(session, *where) is not None
+        )
     )
-    if row is None:
+    if not is_known:
         sentence = gettext(
             "Nothing is known of %(image)s in %(instance)s: it was not tagged yet, or"
             " was deleted.",

@@ -58,12 +58,14 @@ class Sent:
     :ivar errors: what is wrong with the form itself, by field.
     :ivar complaints: what is wrong with it as a whole.
     :ivar version: of the settings that the user saw.
+    :ivar seen: these settings, as :func:`.conflict.write_seen` wrote them.
     """
 
     typed: dict[Path, str | None] = field(default_factory=dict)
     errors: dict[Path, CheckError] = field(default_factory=dict)
     complaints: list[CheckError] = field(default_factory=list)
     version: int = 0
+    seen: str = ""
 
     def shown(self, path: Path) -> str:
         """Give what was typed, to be shown again."""
@@ -94,6 +96,7 @@ def read_form(sections: tuple[Section, ...], token: TokenForm) -> Sent:
         sent.complaints.append(
             CheckError("The form is incomplete. Reload the page and try again.")
         )
+    sent.seen = form.get("seen", "")
     if not token.validate():
         sent.complaints.append(too_old())
     return sent

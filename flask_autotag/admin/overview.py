@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flask import render_template
@@ -22,6 +22,9 @@ from .headline import Headline, headline
 from .page import base_context
 from .scope import Scope
 from .text import gettext
+
+#: Characters of a value in the history.
+_MOST = 80
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def history_page(scope: Scope) -> str:
                 change,
                 gettext(titles.get(change.path[0], change.path[0])),
                 gettext(field.label) if field else change.path[1],
-                *(_value(value, secret=secret) for value in (change.old, change.new)),
+                *(_secrets(change) if secret else _values(change)),
             )
         )
     return render_template(
@@ -108,10 +111,18 @@ def history_page(scope: Scope) -> str:
     )
 
 
-def _value(value: object, *, secret: bool) -> str:
-    if secret:
-        return gettext("set") if value else gettext("not set")
-    return gettext("inherited") if value is None else write(value)
+def _values(change: SettingChange) -> Iterator[str]:
+    for value in (change.old, change.new):
+        text = gettext("inherited") if value is None else write(value)
+        yield text if len(text) <= _MOST else f"{text[:_MOST]}…"
+
+
+def _secrets(change: SettingChange) -> tuple[str, str]:
+    before, after = (
+        gettext("set") if value else gettext("not set")
+        for value in (change.old, change.new)
+    )
+    return before, gettext("replaced") if change.old and change.new else after
 
 
 def _activity(scope: Scope) -> Headline:

@@ -23,7 +23,7 @@ from .tag_actions import ACTIONS
 from .tag_facts import Facts, read_facts
 from .text import gettext
 from .word_display import RULES, decided, rule_layers
-from .word_page import Refused, WordPage, answer
+from .word_page import BOTH, Refused, WordPage, answer
 
 
 @dataclass(kw_only=True)
@@ -80,8 +80,8 @@ class TagPage(WordPage):
             "into": gettext("Other tag"),
             "alias": gettext("Another word for it"),
             "sure": gettext("Delete this tag from all images"),
-            "rules": gettext("This word"),
             "proposed": gettext("The proposal"),
+            **{field.name: gettext(field.label) for field in RULES.fields},
         }
 
     @property
@@ -143,8 +143,8 @@ class TagPage(WordPage):
         """
         self.sent = read_form((RULES,), self.token)
         self.rule_errors.update({**self.proposal.errors, **self.sent.errors})
-        if self.rule_errors:
-            raise Refused("rules", CheckError("cannot be decided on like that"))
+        for (_, name), error in self.rule_errors.items():
+            raise Refused(name, error)
 
     def count(self, name: TagName) -> Uses:
         """Count the images of any tag here."""
@@ -187,7 +187,7 @@ def tag_page(scope: Scope) -> ResponseReturnValue:
     if request.method == "POST":
         return answer(page, ACTIONS)
     if called.key != page.key:
-        told = {"saved": "1"} if "saved" in request.args else {}
+        told = {mark: "1" for mark in ("saved", BOTH) if mark in request.args}
         return redirect(scope.tag_url(called.key, was=page.facts.name.name, **told))
     page.told()
     _tell_of_old_name(page, request.args.get("was", ""))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import TypeVar
+from urllib.parse import urlencode
 
-from flask import render_template, request
+from flask import redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
@@ -189,6 +191,9 @@ def tags_page(scope: Scope) -> ResponseReturnValue:
     page.warn_without_key()
     if request.method == "POST":
         return answer(page, _ACTIONS)
+    last = max(1, math.ceil(page.total / PAGE))
+    if page.query.page > last:
+        return redirect(f"{page.url}?{urlencode(page.query.parameters(last))}")
     page.told()
     return page.render()
 

@@ -17,13 +17,13 @@ def usage_sentence(calls: int, values: Mapping[str, Any]) -> str:
     """
     limit = values.get("monthly_limit", 0)
     left = gate.left(limit, calls)
-    price = costs.estimate(calls, values.get("price"))
+    price = _price(calls, values.get("price"))
     sent = f"{calls:,}"
     if left is None and price is None:
         return gettext("Images sent this month: %(calls)s.", calls=sent)
     if left is None:
         return gettext(
-            "Images sent this month: %(calls)s, about %(price)s at the list price.",
+            "Images sent this month: %(calls)s, %(price)s at the list price.",
             calls=sent,
             price=price,
         )
@@ -33,8 +33,18 @@ def usage_sentence(calls: int, values: Mapping[str, Any]) -> str:
             "Images sent this month: %(calls)s of %(limit)s; left: %(left)s.", **counts
         )
     return gettext(
-        "Images sent this month: %(calls)s of %(limit)s, about %(price)s at the list"
+        "Images sent this month: %(calls)s of %(limit)s, %(price)s at the list"
         " price; left: %(left)s.",
         price=price,
         **counts,
     )
+
+
+def _price(calls: int, unit: str | None) -> str | None:
+    """Write what images cost, such as "about $1.86"; ``None`` without a price."""
+    cost = costs.estimate(calls, unit)
+    if unit is None or cost is None:
+        return None
+    if costs.is_less(calls, unit):
+        return gettext("less than %(cost)s", cost=cost)
+    return gettext("about %(cost)s", cost=cost)

@@ -14,7 +14,7 @@ from ..checks import CheckError, shown
 from ..errors import VocabularyError
 from ..reapply import Preview
 from ..vocabulary import NAME_LENGTH, TagName, tag_name
-from ..words import Changes
+from ..words import Changes, read_vocabulary
 from .access import CHANGE, VIEW, admit
 from .changes import preview_changes, save_changes
 from .display import translated
@@ -24,6 +24,8 @@ from .text import gettext
 
 #: The buttons that save, and that only show what would change.
 SAVE, PREVIEW = "save", "preview"
+#: Marks the address of a page after a word was saved that is blocked and listed.
+BOTH = "both"
 #: Characters that are shown again of what was typed.
 _SHOWN = 500
 
@@ -111,12 +113,18 @@ class WordPage(FormPage, ABC):
                     " background."
                 )
             )
+        if BOTH in request.args:
+            self.notices.append(
+                gettext("A blocked word is never applied, whether it is listed or not.")
+            )
 
     def refuse(self, name: str, message: str) -> ResponseReturnValue:
         """Show an error at its field, and say at the top that there is one."""
         self.errors[name] = message
         self.alerts.append(
-            gettext("Nothing was saved. Mend what is marked, then save again.")
+            gettext("Nothing was computed. Mend what is marked, then try again.")
+            if PREVIEW in request.form
+            else gettext("Nothing was saved. Mend what is marked, then save again.")
         )
         return self.render(), 422
 
@@ -157,4 +165,22 @@ def _act(
         page.preview = preview_changes(page.state, page.scope.instance, changes)
         return page.render()
     save_changes(page.state, page.scope.instance, changes, page.user)
-    return redirect(page.saved_url, 303)
+    told = f"&{BOTH}=1" if _both(page, changes) else ""
+    return redirect(f"{page.saved_url}{told}", 303)
+
+
+def _both(page: WordPage, changes: Changes) -> bool:
+    """Whether a word was listed that is blocked, or the other way round."""
+    keys = {
+        name.key
+        for name, decided in changes.items()
+        if (decided.get("listed") or decided.get("blocked"))
+        and "dropped_at" not in decided
+    }
+    if not keys:
+        return False
+    models, instance = page.state.database.models, page.scope.instance
+    vocabulary = page.state.database.transact(
+        lambda session: read_vocabulary(session, models, instance)
+    )
+    return any(vocabulary.is_blocked(key) and vocabulary.is_listed(key) for key in keys)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 from flask.cli import with_appcontext
+from sqlalchemy.orm import Session
 
+from ..database import Database
 from ..exposition import serving
 from ..jobs.leases import tidy
 from ..jobs.progress import LogProgress, TerminalProgress, logging_to
 from ..jobs.queue import ENDS, FAILED, QUARANTINED, QUEUED, RUNNING
-from ..jobs.report import report
+from ..jobs.report import read_report, report
 from ..jobs.supervise import default_processes, supervise
 from ..jobs.upkeep import purge, retry
 from ..jobs.worker import Worker
@@ -143,9 +146,11 @@ def _age(seconds: float | None) -> str:
 @click.option("--instance", callback=check_text, help="Only those of this tenant.")
 def retry_jobs(states: tuple[str, ...], code: str | None, instance: str | None) -> None:
     """Queue failed jobs again."""
+    database = current()[1].database
     with telling_of_tables():
-        number = retry(current()[1].database, states, code, instance)
-    click.echo(f"{_jobs(number)} will be tried again.")
+        number = retry(database, states, code, instance)
+        hint = "" if number or code is None else _codes(database, states, instance)
+    click.echo(f"{_jobs(number)} will be tried again.{hint}")
 
 
 @click.command("purge")
@@ -200,6 +205,19 @@ def doctor(repair: bool) -> None:
 
 def _jobs(number: int) -> str:
     return f"{number:,} {'job' if number == 1 else 'jobs'}"
+
+
+def _codes(database: Database, states: Collection[str], instance: str | None) -> str:
+    """Say for which reasons jobs failed."""
+
+    def work(session: Session) -> list[str]:
+        found = read_report(session, database.models, instance, states, most=0)
+        return sorted(
+            {reason.code for reason in found.reasons if reason.state in states}
+        )
+
+    codes = database.transact(work)
+    return f" Jobs failed with: {', '.join(codes)}." if codes else " No job has failed."
 
 
 ALL: tuple[click.Command, ...] = (

@@ -52,4 +52,4 @@ def _costs(state: State, instance: str, number: int) -> list[str]:
     found = state.database.transact(
         lambda session: estimates(session, models, settings, instance, number)
     )
-    return [f"{instance}: {each.sentence}" for each in found]
+    return [f"{instance or 'system'}: {each.sentence}" for each in found]

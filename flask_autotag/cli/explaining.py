@@ -12,7 +12,8 @@ from flask import Flask
 from flask.cli import with_appcontext
 
 from .. import remote
-from ..assets import DEFAULT_INSTANCE, AssetRef
+from ..admin.access import instances
+from ..assets import DEFAULT_INSTANCE, SYSTEM, AssetRef
 from ..errors import TaggingError
 from ..explain import (
     Decision,
@@ -68,34 +69,42 @@ def explain(
 @click.option(
     "--instance",
     callback=check_text,
-    default=DEFAULT_INSTANCE,
-    show_default=True,
-    help="With the settings of this tenant.",
+    help="With the settings of this tenant; else of 'default', or of the system if"
+    " there is no such tenant.",
 )
 @json_option
 @yes_option
-def try_files(files: tuple[str, ...], instance: str, as_json: bool, yes: bool) -> None:
+def try_files(
+    files: tuple[str, ...], instance: str | None, as_json: bool, yes: bool
+) -> None:
     """Classify each FILE, and tell what would apply and why; nothing is stored.
 
     Providers elsewhere that are on are asked too, after a question. With --json, each
     file is one line.
     """
     app, state = current()
-    check_instance(state, instance)
+    tenant = _usual(state) if instance is None else instance
+    check_instance(state, tenant)
     failed = False
     with working():
         # Tagging need not be on to try it.
-        settings = state.settings_for(instance).with_value(("", "enabled"), True)
-        ask_about_costs(state, {instance: len(files)}, yes)
+        settings = state.settings_for(tenant).with_value(("", "enabled"), True)
+        ask_about_costs(state, {tenant: len(files)}, yes)
         try:
             for file in files:
-                found = _try(app, state, file, instance, settings)
+                found = _try(app, state, file, tenant, settings)
                 failed |= found.error is not None
                 click.echo(json.dumps(asdict(found)) if as_json else found.text)
         finally:
             state.pool.close()
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _usual(state: State) -> str:
+    """Give the instance of a host without tenants; the system where it has others."""
+    has_others = state.hooks.instance_lister and DEFAULT_INSTANCE not in instances()
+    return SYSTEM if has_others else DEFAULT_INSTANCE
 
 
 @dataclass(frozen=True)

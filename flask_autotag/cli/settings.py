@@ -94,7 +94,13 @@ def unset(instance: str, key: str, applied: bool) -> None:
     _, state = current()
     path, _ = _field(state, key)
     jobs = _save(state, instance, {path: None}, applied)
-    click.echo(f"{key} is inherited by {scope_name(instance)}.")
+    name = scope_name(instance)
+    click.echo(
+        f"{key} is inherited by {name}."
+        if instance
+        else f"{key} is no longer set for {name}: the application's configuration"
+        " counts, or the default."
+    )
     _tell_applied(jobs, applied)
 
 

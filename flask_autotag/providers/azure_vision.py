@@ -82,7 +82,7 @@ class AzureVisionProvider(RemoteProvider):
             Field(
                 "language",
                 "en",
-                checks.text,
+                checks.language,
                 "Language of the tags",
                 "Such as en, de, fr, ja, pt-BR or zh-Hans.",
             ),

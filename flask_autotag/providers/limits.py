@@ -21,6 +21,7 @@ def limit_fields() -> tuple[Field, ...]:
             " limit. An instance cannot have more than the system allows.",
             Input.COUNT,
             combine=smaller_limit,
+            system_help="Each instance may send this many.",
         ),
         Field(
             "over_limit",

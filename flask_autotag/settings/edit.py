@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,11 @@ from .fields import Field, Layer, Path, changed_paths, paths, smaller_limit
 from .resolution import Layers, Settings
 from .secret import Secret
 from .stored import StoredSettings
+
+_AGAIN = (
+    "must be typed again: the one that is stored was saved for another endpoint, or"
+    " cannot be decrypted"
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,11 @@ class Proposal:
     after: Layers
     errors: Mapping[Path, CheckError]
     cleared: tuple[Path, ...]
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether anything would be stored."""
+        return bool(changed_paths(self.before.own, self.after.own))
 
 
 def propose(
@@ -62,7 +72,7 @@ def propose(
             errors[path] = error
     own, cleared = _bind(layers, own, typed)
     after = layers.with_own(own)
-    errors = {**_check_together(layers, after), **errors}
+    errors = {**_check_together(layers, after, cleared), **errors}
     return Proposal(layers, after, errors, cleared)
 
 
@@ -178,7 +188,9 @@ def _bind(
     return own, tuple(cleared)
 
 
-def _check_together(before: Layers, after: Layers) -> dict[Path, CheckError]:
+def _check_together(
+    before: Layers, after: Layers, cleared: Collection[Path]
+) -> dict[Path, CheckError]:
     settings, inherited = after.resolve(), after.inherited()
     touched = {section for section, _ in changed_paths(before.own, after.own)}
     errors: dict[Path, CheckError] = {}
@@ -186,6 +198,8 @@ def _check_together(before: Layers, after: Layers) -> dict[Path, CheckError]:
         error = _check_limit(path, field, after, inherited)
         if error is None and path[0] in touched:
             error = _check_required(path, field, after, settings)
+        if error is not None and path in cleared:
+            error = _elsewhere(before.own[path])
         if error is not None:
             errors[path] = error
     return errors
@@ -214,11 +228,26 @@ def _check_required(
     if settings.value(path) is not None:
         return None
     if any(isinstance(layer.get(path), Secret) for layer in _stored(after)):
-        return CheckError(
-            "must be typed again: the one that is stored was saved for another"
-            " endpoint, or cannot be decrypted"
-        )
+        return CheckError(_AGAIN)
     return CheckError("must be set before this provider is enabled")
+
+
+def _elsewhere(secret: Secret) -> CheckError:
+    """Ask for the secret of another endpoint than that of the stored one."""
+    if secret.bound_to is None:
+        return CheckError(_AGAIN)
+    if not secret.ending:
+        return CheckError(
+            "must be typed again, because the endpoint has changed: the stored one"
+            " belongs to %(place)s",
+            place=secret.bound_to,
+        )
+    return CheckError(
+        "must be typed again, because the endpoint has changed: the stored one, ending"
+        " in %(ending)s, belongs to %(place)s",
+        ending=secret.ending,
+        place=secret.bound_to,
+    )
 
 
 def _stored(layers: Layers) -> list[Layer]:

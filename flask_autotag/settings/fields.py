@@ -63,6 +63,7 @@ class Field:
     :param required: whether the section cannot be enabled without it.
     :param bound_to: for ``Input.SECRET``, the field that says where the secret is
         sent. It is used only with the value that this had when it was saved.
+    :param system_help: a sentence after that, on the system's page alone.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Field:
     combine: Callable[[Any, Any], Any] = override
     required: bool = False
     bound_to: str | None = None
+    system_help: str = ""
 
     @property
     def is_secret(self) -> bool:

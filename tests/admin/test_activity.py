@@ -130,11 +130,25 @@ def test_failures_are_grouped(office: Office, ada: Visitor, mia: Visitor) -> Non
     assert shop.text(".at-mood") == "Failed: 3."
     assert "photo 9" not in shop.html
     assert "photo 9 (The newsroom)" in system.texts(".at-example")
-    # Only what is known has a page, and only editors may open it.
+    # Only editors may open the pages of images.
     assert shop.soup.select(".at-example a") == []
-    assert [link["href"] for link in system.soup.select(".at-example a")] == [
-        "/autotag/explain/shop?type=photo&id=7"
-    ]
+    links = [str(one["href"]) for one in system.soup.select(".at-example a")]
+    assert set(links) == {
+        "/autotag/explain/shop?type=photo&id=1",
+        "/autotag/explain/shop?type=photo&id=7",
+        "/autotag/explain/shop?type=photo&id=8",
+        "/autotag/explain/news?type=photo&id=9",
+    }
+    assert {ada.get(link).status for link in links} == {200}
+
+
+def test_different_sentences_of_a_reason(office: Office, mia: Visitor) -> None:
+    office.fail(text="It is empty.", finished_at=time.time())
+    office.fail()
+    office.fail()
+    assert mia.get(URL).text(".at-reason > p:first-child") == (
+        "3 such as: It is empty. It is gone. image_missing"
+    )
 
 
 def test_a_group_is_retried(office: Office, mia: Visitor) -> None:

@@ -143,6 +143,11 @@ def test_a_pause_is_shown_until_somebody_resumes(office: Office, ada: Visitor) -
             0,
             "Images sent this month: 1,240, about $1.86 at the list price.",
         ),
+        (
+            "$0.001",
+            0,
+            "Images sent this month: 1,240, less than $0.01 at the list price.",
+        ),
         (None, 5000, "Images sent this month: 1,240 of 5,000; left: 3,760."),
         (
             "1.50 €",
@@ -161,6 +166,12 @@ def test_what_was_sent_and_what_that_cost(
     office.desk.save({("google", "price"): price, ("google", "monthly_limit"): limit})
     section = "[aria-labelledby=autotag-section-google]"
     assert sentence in ada.get(SHOP_URL).texts(f"{section} p.at-notes")
+
+
+def test_the_systems_page_says_for_whom_the_limit_is(ada: Visitor) -> None:
+    hint = "Each instance may send this many."
+    assert ada.get(SYSTEM_URL).text("#autotag-google-monthly-limit-help").endswith(hint)
+    assert hint not in ada.get(SHOP_URL).html
 
 
 def test_a_price_that_is_none_is_refused(ada: Visitor) -> None:

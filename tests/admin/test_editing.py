@@ -81,6 +81,26 @@ def test_saving_says_so_and_who_did_it(ada: Visitor) -> None:
     ]
 
 
+def test_saving_nothing_says_so(office: Office, ada: Visitor) -> None:
+    ada.send(SYSTEM_URL, **{THRESHOLD: "0.1"})
+    saved = ada.send(SYSTEM_URL)
+    page = ada.get(saved.location or "")
+    assert page.text(".at-notice") == "Nothing was changed, so nothing was saved."
+    assert len(office.desk.changes()) == 1
+
+
+def test_history_cuts_long_values_and_tells_of_replaced_keys(ada: Visitor) -> None:
+    ada.send(SYSTEM_URL, **{GOOGLE_KEY: SECRET, "setting.microsoft.price": "1"})
+    ada.send(SYSTEM_URL, **{GOOGLE_KEY: f"{SECRET}4"})
+    long = f"https://{'x' * 50}.cognitiveservices.azure.com"
+    ada.send(SYSTEM_URL, **{ENDPOINT: long})
+    changed = ada.get("/autotag/system/history").texts(
+        ".at-list li > span:nth-of-type(2)"
+    )
+    assert changed[:2] == [f"inherited →became {long[:80]}…", "set →became replaced"]
+    assert "not set →became set" in changed
+
+
 def test_an_empty_field_inherits_again(office: Office, ada: Visitor) -> None:
     ada.send(SHOP_URL, **{THRESHOLD: "0.9"})
     ada.send(SHOP_URL, **{THRESHOLD: " "})
@@ -122,7 +142,12 @@ def test_a_section_of_the_system_is_reset(office: Office, ada: Visitor) -> None:
         (THRESHOLD, "high", "must be a number from 0 to 1, not 'high'."),
         (THRESHOLD, "nan", "must be a number from 0 to 1, not 'nan'."),
         (THRESHOLD, "1.01", "must be a number from 0 to 1, not '1.01'."),
-        (THRESHOLD, "0,5", "must be a number from 0 to 1, not '0,5'."),
+        (
+            THRESHOLD,
+            "0,5",
+            "must be a number from 0 to 1, not '0,5'; for 50 % write 0.5, with a"
+            " point.",
+        ),
         (MAXIMUM, "-1", "must be a whole number from 0 to 1000, not '-1'."),
         (MAXIMUM, "2.5", "must be a whole number from 0 to 1000, not '2.5'."),
         (ENABLED, "perhaps", "must be true or false, not 'perhaps'."),
@@ -130,6 +155,11 @@ def test_a_section_of_the_system_is_reset(office: Office, ada: Visitor) -> None:
             "setting.tensorflow.model",
             "inception5h",
             "must be one of efficientnet-lite0, not 'inception5h'.",
+        ),
+        (
+            "setting.microsoft.language",
+            "<b>",
+            "Language of the tags must be a code such as en, de or pt-BR, not '<b>'.",
         ),
         (ENDPOINT, "http://a.cognitiveservices.azure.com", "must begin with https://,"),
         (
@@ -160,6 +190,7 @@ def test_a_wrong_value_is_refused_at_its_field(
         assert page.fields[name] == typed[:500]
     link = page.one(".at-errors a")
     assert page.one(str(link["href"]))["name"] == name
+    assert re.match(r"[\w ]+: ", link.get_text())
     assert office.desk.changes() == office.desk.changes("shop") == []
 
 
@@ -206,6 +237,15 @@ def test_a_form_that_is_far_too_large(ada: Visitor) -> None:
     assert page.status == 413
 
 
+STALE = (
+    "mia has saved these settings while you were editing. Nothing of yours was saved"
+    " yet. "
+)
+MERGED = (
+    "What you did not change shows what is stored now. Save again to save the rest."
+)
+
+
 def test_of_two_administrators_the_second_is_told(
     office: Office, ada: Visitor, mia: Visitor
 ) -> None:
@@ -214,14 +254,67 @@ def test_of_two_administrators_the_second_is_told(
     page = ada.send(SHOP_URL, old, **{THRESHOLD: "0.3", MAXIMUM: "4"})
     assert page.status == 409
     assert page.text(".at-alert") == (
-        "mia has saved these settings while you were editing. Nothing of yours was"
-        " saved. Compare with what is stored now, then save again to replace it."
+        f"{STALE}{MERGED} What is marked was changed by both of you."
     )
-    assert page.fields[THRESHOLD] == "0.3"
+    assert page.error(THRESHOLD) == (
+        "Confidence threshold was set to 0.20 meanwhile: save again to replace that."
+    )
+    assert len(page.texts(".at-errors li")) == 1
+    assert (page.fields[THRESHOLD], page.fields[MAXIMUM]) == ("0.3", "4")
     assert page.notes(THRESHOLD) == "Set here. Default: 0.50. Stored now: 0.20."
     assert office.desk.settings("shop").value(PATH) == 0.2
     assert ada.send(SHOP_URL, page).status == 303
     assert office.desk.settings("shop").value(PATH) == 0.3
+    assert office.desk.settings("shop").max_tags == 4
+
+
+def test_what_only_the_first_changed_stays(
+    office: Office, ada: Visitor, mia: Visitor
+) -> None:
+    ada.send(SHOP_URL, **{"setting.google.price": "1", ENABLED: "off"})
+    old = ada.get(SHOP_URL)
+    mia.send(SHOP_URL, **{MAXIMUM: "1", "setting.google.price": "", ENABLED: "on"})
+    page = ada.send(SHOP_URL, old, **{THRESHOLD: "0.3", ENABLED: "on"})
+    assert (page.status, page.text(".at-alert")) == (409, f"{STALE}{MERGED}")
+    assert page.soup.select(".at-errors") == []
+    assert (page.fields[THRESHOLD], page.fields[MAXIMUM]) == ("0.3", "1")
+    assert page.fields["setting.google.price"] == ""
+    assert ada.send(SHOP_URL, page).status == 303
+    settings = office.desk.settings("shop")
+    assert (settings.value(PATH), settings.max_tags, settings.enabled) == (0.3, 1, True)
+    assert settings.value(("google", "price")) is None
+
+
+@pytest.mark.parametrize("command", ["preview", "save", "reset"])
+def test_what_is_shown_in_between_forgets_nothing(
+    office: Office, ada: Visitor, mia: Visitor, command: str
+) -> None:
+    """As a preview of an old form, or a mistake in it."""
+    old = ada.get(SHOP_URL)
+    mia.send(SHOP_URL, **{MAXIMUM: "1"})
+    wrong = {
+        "preview": {"command": "preview"},
+        "save": {"setting.google.price": None},
+        "reset": {"reset": "google.price"},
+    }
+    page = ada.send(SHOP_URL, old, **{THRESHOLD: "0.3"}, **wrong[command])
+    again = ada.send(SHOP_URL, page)
+    assert (again.status, again.fields[MAXIMUM]) == (409, "1")
+    assert ada.send(SHOP_URL, again).status == 303
+    assert office.desk.settings("shop").max_tags == 1
+
+
+@pytest.mark.parametrize("seen", [None, "", "x", "[]", "[" * 100_000, "9" * 5000])
+def test_a_form_that_does_not_tell_what_was_seen(
+    office: Office, ada: Visitor, mia: Visitor, seen: str | None
+) -> None:
+    old = ada.get(SHOP_URL)
+    mia.send(SHOP_URL, **{MAXIMUM: "1"})
+    page = ada.send(SHOP_URL, old, seen=seen, **{THRESHOLD: "0.3"})
+    assert (page.status, page.fields[MAXIMUM]) == (409, "")
+    assert page.text(".at-alert") == (
+        f"{STALE}Compare with what is stored now, then save again to replace it."
+    )
 
 
 def test_a_form_from_before_a_reset(office: Office, ada: Visitor) -> None:
@@ -230,6 +323,10 @@ def test_a_form_from_before_a_reset(office: Office, ada: Visitor) -> None:
     ada.send(SHOP_URL, **{THRESHOLD: ""})
     assert ada.send(SHOP_URL, old).status == 409
     assert office.desk.settings("shop").value(PATH) == 0.5
+    page = ada.send(SHOP_URL, old, **{THRESHOLD: "0.3"})
+    assert page.error(THRESHOLD) == (
+        "Confidence threshold was reset meanwhile: save again to set it all the same."
+    )
 
 
 def test_an_instance_within_the_systems_maximum(ada: Visitor) -> None:
@@ -290,6 +387,21 @@ class TestKeys:
             " endpoint is another one now."
         )
         assert office.desk.settings().value(("microsoft", "api_key")) is None
+
+    @pytest.mark.parametrize(
+        ("key", "stored"), [(SECRET, "one, ending in 0123,"), ("short", "one")]
+    )
+    def test_another_endpoint_needs_another(
+        self, ada: Visitor, key: str, stored: str
+    ) -> None:
+        on = {"setting.microsoft.enabled": "on"}
+        ada.send(SYSTEM_URL, **{ENDPOINT: PLACE, KEY: key, **on})
+        page = ada.send(SYSTEM_URL, **{ENDPOINT: PLACE.replace("//a", "//b")})
+        assert page.error(KEY) == (
+            "API key must be typed again, because the endpoint has changed: the stored"
+            f" {stored} belongs to {PLACE}."
+        )
+        assert "leave the field empty to keep it" not in page.notes(KEY)
 
     def test_one_for_another_endpoint_is_told(self, ada: Visitor) -> None:
         ada.send(SYSTEM_URL, **{ENDPOINT: PLACE})

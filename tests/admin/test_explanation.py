@@ -69,6 +69,26 @@ def test_every_label_and_what_became_of_it(erik: Visitor) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("confidence", "threshold", "outcome"),
+    [
+        (0.596, 0.6, "0.596, below 0.60"),
+        (0.5996, 0.6, "0.5996, below 0.60"),
+        (0.596, 0.597, "0.596, below 0.597"),
+        (0.59, 0.6, "0.59, below 0.60"),
+        (0.6, 0.6, "0.60, reaches 0.60"),
+        (0.604, 0.6, "0.60, reaches 0.60"),
+    ],
+)
+def test_figures_tell_which_is_smaller(
+    office: Office, erik: Visitor, confidence: float, threshold: float, outcome: str
+) -> None:
+    office.desk.save({("tensorflow", "confidence_threshold"): threshold}, "shop")
+    office.store("2", ("snake", confidence))
+    page = erik.get(URL.replace("id=1", "id=2"))
+    assert page.text("[data-outcome]").partition(";")[0] == outcome
+
+
 def test_tags_and_who_said_them(office: Office, erik: Visitor) -> None:
     with office.host.app.app_context():
         photo = AssetRef("photo", "1")
@@ -172,11 +192,21 @@ def test_a_tag_of_the_image_is_no_suggestion(
     assert office.tags("1")["wolf"] == "ada"
 
 
-@pytest.mark.parametrize("name", ["", "  ", "\u200b", "x" * 101])
-def test_what_can_be_no_tag(office: Office, erik: Visitor, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("", "Type a tag first."),
+        ("  ", "Type a tag first."),
+        ("\u200b", "A tag needs a name of 1 to 100 characters."),
+        ("x" * 101, "A tag needs a name of 1 to 100 characters."),
+    ],
+)
+def test_what_can_be_no_tag(
+    office: Office, erik: Visitor, name: str, sentence: str
+) -> None:
     page = press(erik, "add", name)
     assert page.status == 422
-    assert page.text(".at-alert") == "A tag needs a name of 1 to 100 characters."
+    assert page.text(".at-alert") == sentence
     assert list(office.tags("1")) == ["dog"]
 
 
@@ -199,6 +229,50 @@ def test_an_image_that_nobody_knows(erik: Visitor, query: str, sentence: str) ->
 def test_an_image_of_another_instance(office: Office) -> None:
     page = office.visitor("ada").get("/autotag/explain/news?type=photo&id=1")
     assert page.status == 404
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({}, "It could not be classified. It is gone. It was tried once."),
+        (
+            {"failures": 4},
+            "It could not be classified. It is gone. It was tried 5 times.",
+        ),
+        (
+            {"state": "queued", "finished_at": None, "error_text": None},
+            "It waits to be classified.",
+        ),
+        (
+            {"state": "quarantined", "crashes": 3},
+            "It is in quarantine: it brought down what looked at it, again and again,"
+            " and is tried no more unless somebody says so. It is gone. It was tried 3"
+            " times.",
+        ),
+        ({"state": "done"}, None),
+    ],
+)
+def test_an_image_without_tags_tells_of_its_job(
+    office: Office, ada: Visitor, values: dict[str, Any], told: str | None
+) -> None:
+    office.fail(asset_id="41", error_text="Older.")
+    office.fail(asset_id="41", **values)
+    page = ada.get(URL.replace("id=1", "id=41"))
+    assert page.status == 200
+    found = page.texts("[aria-labelledby=autotag-job] > p")
+    assert [one.partition(" 20")[0] for one in found] == (
+        [] if told is None else [told, "Activity"]
+    )
+    assert "It has no tags." in page.html
+
+
+def test_only_who_may_look_at_activity_is_led_there(
+    office: Office, erik: Visitor
+) -> None:
+    office.fail(asset_id="1")
+    page = erik.get(URL)
+    assert page.text("[aria-labelledby=autotag-job] > p").startswith("It could not")
+    assert page.soup.select("[aria-labelledby=autotag-job] a") == []
 
 
 class TestForms:
@@ -298,7 +372,7 @@ class TestScripts:
     def test_it_is_told_what_went_wrong(self, office: Office) -> None:
         response = self.send(office, add=" ")
         assert response.status_code == 422
-        assert response.json["error"] == "A tag needs a name of 1 to 100 characters."
+        assert response.json["error"] == "Type a tag first."
         assert 'aria-label="Accept wolf"' in response.json["parts"]["strip"]
 
     @pytest.mark.parametrize(

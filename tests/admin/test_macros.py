@@ -168,6 +168,13 @@ def test_without_a_secret_key_all_only_read(office: Office, erik: Reader) -> Non
     assert erik.see(FIELD).select("form") == []
 
 
+def test_confidences_are_rounded_as_everywhere(office: Office, nils: Reader) -> None:
+    with office.host.app.app_context():
+        store_labels(office.host, AssetRef("photo", "1"), [("hut", 0.987)])
+    page = nils.see(f"{IMPORT}{{{{ tags(all) }}}}")
+    assert "hut 99%" in words(page, ".at-chip")
+
+
 def test_tags_alone_are_chips_with_or_without_links(nils: Reader) -> None:
     page = nils.see(f"{IMPORT}{{{{ tags(all) }}}}")
     assert words(page, "ul[aria-label=Tags] > .at-chip") == ["dog 99%"]

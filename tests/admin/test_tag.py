@@ -17,7 +17,10 @@ from ..jobs.test_rules import drain
 from .conftest import Office, Page, Visitor, open_office
 
 SAVED = "Saved. Existing images are being brought up to date in the background."
-MEND = "Nothing was saved. Mend what is marked, then save again."
+MEND = {
+    "save": "Nothing was saved. Mend what is marked, then save again.",
+    "preview": "Nothing was computed. Mend what is marked, then try again.",
+}
 BLOCKED, LISTED, THRESHOLD = (
     "setting.blocked",
     "setting.listed",
@@ -217,7 +220,7 @@ class TestRename:
     ) -> None:
         page = mia.send(url("dog"), **{button: "rename"}, name=typed)
         assert page.status == 422
-        assert page.text(".at-alert") == MEND
+        assert page.text(".at-alert") == MEND[button]
         assert page.error("name").startswith(f"New name {message}")
         assert page.one(".at-errors a")["href"] == "#autotag-name"
         assert page.fields["name"] == (typed or "dog")
@@ -347,12 +350,21 @@ class TestRules:
         save(mia, "rules", **{LISTED: "on"})
         assert (tags(filled, 2), words(filled)) == (["dog"], {"dog": Word(listed=True)})
 
+    def test_listed_and_blocked(self, filled: Office, mia: Visitor) -> None:
+        page = save(mia, "rules", **{LISTED: "on", BLOCKED: "on"})
+        assert page.texts(".at-notice")[1:] == [
+            "A blocked word is never applied, whether it is listed or not."
+        ]
+
     def test_a_mistake(self, filled: Office, mia: Visitor) -> None:
         page = mia.send(url("dog"), save="rules", **{THRESHOLD: "much", BLOCKED: "on"})
         assert page.status == 422
         assert page.error(THRESHOLD) == (
             "Own threshold must be a number from 0 to 1, not 'much'."
         )
+        assert page.texts(".at-errors") == [page.error(THRESHOLD)]
+        link = page.one(".at-errors a")
+        assert page.one(str(link["href"]))["name"] == THRESHOLD
         assert (page.fields[THRESHOLD], page.fields[BLOCKED]) == ("much", "on")
         assert words(filled) == {}
 

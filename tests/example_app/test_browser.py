@@ -9,6 +9,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from example_app.models import Photo, db
+from example_app.tagging import autotag
+
 from .browsers import TAGGING, sign_in, watched_page
 from .conftest import ESPRESSO, EXAMPLE_PHOTOS, PASSWORDS, Served, photos_of
 
@@ -129,6 +132,22 @@ def test_a_phone_needs_no_sideways_scrolling(page: Page, served: Served) -> None
     for place in ("", "upload", "photos/1", "photos/1/delete"):
         page.goto(f"{served.url}/news/{place}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 375, place
+
+
+def test_a_phone_has_room_for_many_tags_and_long_names(
+    page: Page, served: Served
+) -> None:
+    with served.app.app_context():
+        first = db.session.get_one(Photo, 1)
+        first.title = "DSC_" + "0123456789_" * 12
+        db.session.commit()
+        for number in range(30):
+            autotag.add_tag(first, f"a rather long tag {number}", instance="news")
+    page.set_viewport_size({"width": 390, "height": 800})
+    for place in ("", "photos/1"):
+        page.goto(f"{served.url}/news/{place}")
+        expect(page.get_by_text("a rather long tag 29").first).to_be_attached()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, place
 
 
 def test_it_works_without_scripts(browser: Browser, served: Served) -> None:

@@ -229,6 +229,8 @@ def test_what_cannot_be_a_tag_is_said_in_place(
     sign_in(page, served, "nora")
     page.goto(f"{served.url}/news/photos/1")
     field = page.get_by_label("Add a tag")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_text("Type a tag first.")).to_be_visible()
     field.fill("\u200b")
     field.press("Enter")
     said = page.get_by_text("A tag needs a name of 1 to 100 characters.")

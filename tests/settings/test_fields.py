@@ -72,7 +72,7 @@ def test_settings_cannot_be_changed_by_accident() -> None:
             "AUTOTAG_TENSORFLOW_CONFIDENCE_THRESHOLD",
             50,
             "AUTOTAG_TENSORFLOW_CONFIDENCE_THRESHOLD must be a number from 0 to 1,"
-            " not 50.",
+            " not 50; for 50 % write 0.5, with a point.",
         ),
         (
             "AUTOTAG_TENSORFLOW_MODEL",

@@ -72,14 +72,29 @@ function keepWithin(labels, maximum) {
   for (const one of mostTelling(applied).slice(maximum)) one.outcome = "over";
 }
 
+const DIGITS = 2;
+const MOST_DIGITS = 20;
+
+// Both with two digits, or with as many as tell which is smaller; see explain.py.
+function figures(sure, needed, shown) {
+  let digits = DIGITS;
+  while (sure < needed && sure.toFixed(digits) === needed.toFixed(digits) && digits < MOST_DIGITS) {
+    digits += 1;
+  }
+  const short = Number(needed.toFixed(DIGITS)) === needed;
+  return {
+    confidence: digits === DIGITS ? shown : sure.toFixed(digits),
+    threshold: needed.toFixed(short ? DIGITS : digits),
+  };
+}
+
 function show(trial, labels, thresholds) {
   const reasons = JSON.parse(trial.dataset.reasons);
-  for (const { row, outcome, needed } of labels) {
+  for (const { row, outcome, sure, needed } of labels) {
     row.classList.toggle("at-applies", outcome === "applied");
     if (outcome === null) continue;
     const values = {
-      confidence: row.querySelector(".at-number").textContent,
-      threshold: needed.toFixed(2),
+      ...figures(sure, needed, row.querySelector(".at-number").textContent),
       most: trial.dataset.maximum,
     };
     const sentence = reasons[outcome].replace(/%\((\w+)\)s/g, (_, name) => values[name]);
