@@ -1,6 +1,6 @@
-"""Checks for the authors of providers.
+"""For tests: checks for the authors of providers, and labels for applications.
 
-They raise ``AssertionError`` with a sentence that says what to mend::
+The checks raise ``AssertionError`` with a sentence that says what to mend::
 
     from flask_autotag.providers.http import Http
     from flask_autotag.settings.secret import Secret
@@ -44,6 +44,7 @@ from .providers.base import (
 from .providers.http import Http
 from .providers.registry import fault
 from .settings.fields import Field, Input
+from .stand_ins import fake_labels
 from .vocabulary import NAME_LENGTH, tag_name
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ __all__ = [
     "check_failures",
     "check_local",
     "check_remote",
+    "fake_labels",
 ]
 
 T = TypeVar("T")
