@@ -210,7 +210,7 @@ class AutoTag(HookRegistry, TagAPI):
             config_layer=config_layer,
             database=_make_database(app, db, models),
             hooks=self._hooks,
-            pool=Pool(_CHILDREN, config.timeout, config.memory_limit),
+            children=Pool(_CHILDREN, config.timeout, config.memory_limit),
             runner=make_runner(config.runner),
         )
 
@@ -348,4 +348,4 @@ def _uploads(adapted: Upload | Iterable[Upload] | None) -> Iterable[Upload]:
 
 def _shut_down(state: State) -> None:
     state.runner.stop()
-    state.pool.close()
+    state.children.close()

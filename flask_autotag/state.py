@@ -47,6 +47,9 @@ class Runner(Protocol):
 class State:
     """What belongs to one application. It does not refer to the application.
 
+    :ivar children: what decodes and classifies.
+    :ivar stand_ins: what answers in its place while tests of the host say so; the last
+        one does.
     :ivar timings: how long the stages of tagging took in this process.
     :ivar ends: what became of the jobs that this process worked on.
     :ivar exchanges: what became of its exchanges with providers elsewhere.
@@ -58,12 +61,18 @@ class State:
     config_layer: Layer
     database: Database
     hooks: Hooks
-    pool: Pool
+    children: Pool
     runner: Runner
+    stand_ins: list[Pool] = field(default_factory=list)
     timings: Timings = field(default_factory=Timings)
     ends: Tally = field(default_factory=Tally)
     exchanges: Tally = field(default_factory=Tally)
     troubles: Troubles = field(default_factory=Troubles)
+
+    @property
+    def pool(self) -> Pool:
+        """Who decodes and classifies now."""
+        return self.stand_ins[-1] if self.stand_ins else self.children
 
     def stored_settings(self) -> StoredSettings:
         """Give what reads and writes settings, inside the application's context."""

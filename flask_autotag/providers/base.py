@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ..errors import ProviderError
     from .http import Http
 
-#: Labels below it are not kept: less likely than by guessing among a hundred, and
-#: most of a classifier's answer.
+#: Labels below it are not worth keeping: less likely than by guessing among a
+#: hundred, and most of a classifier's answer.
 LEAST_CONFIDENCE = 0.01
 #: Characters of a label's id and of a tag's name: what the columns hold.
 _ID_LENGTH = 100
@@ -90,7 +90,13 @@ class LocalProvider(Provider):
     @classmethod
     @abstractmethod
     def options(cls, settings: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
-        """Choose the arguments that make the instance in the child; JSON."""
+        """Choose the arguments that make the instance in the child; JSON.
+
+        It is called by the process that works off the queue.
+
+        :param settings: of its section, by field.
+        :return: the names and values of ``__init__``'s arguments.
+        """
 
     @classmethod
     def current_model(cls, settings: Mapping[str, Any], machine: Machine) -> str | None:
@@ -117,7 +123,8 @@ class LocalProvider(Provider):
         """Classify images.
 
         :param images: of mode ``RGB`` and any size.
-        :return: for each image its labels, surest first, thresholds not applied.
+        :return: for each image its labels, surest first, thresholds not applied;
+            ``[]`` for no images.
         """
 
 
@@ -167,7 +174,10 @@ class RemoteProvider(Provider):
 
 
 def surest(labels: Sequence[Label]) -> list[Label]:
-    """Keep what is worth storing of an answer, surest first."""
+    """Keep what is worth storing of an answer, surest first.
+
+    :return: no more than :data:`MOST_LABELS`, none below :data:`LEAST_CONFIDENCE`.
+    """
     kept = [label for label in labels if label.confidence >= LEAST_CONFIDENCE]
     return ranked(kept)[:MOST_LABELS]
 
@@ -192,6 +202,7 @@ def one_line(value: Any, length: int) -> str:
 def heard(label_id: Any, name: Any, confidence: float) -> Label:
     """Make a label of what a stranger said.
 
+    :param confidence: from 0 to 1, as :func:`.http.confidence` reads it.
     :raises ValueError: if its id or name is no text.
     """
     # A name that is too long for a tag stays too long: half of it is another.

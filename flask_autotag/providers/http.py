@@ -40,6 +40,7 @@ _WORDS = 200
 class Reply:
     """What a server answered.
 
+    :param headers: found by their names in any case.
     :param body: the JSON; ``None`` if it was none.
     """
 
@@ -75,6 +76,10 @@ class Http:
         """Send one request.
 
         :param provider: what people call it, for messages.
+        :param url: where to; see the class.
+        :param headers: such as the key, and the ``Content-Type``.
+        :param data: the body.
+        :return: whatever its status; :func:`check_status` reads that.
         :raises ProviderUnreachable: if no connection came about.
         :raises ProviderError: if it breaks off, is too slow, or says too much.
         :raises ProviderRefused: if its address is not one to connect to.
@@ -154,7 +159,7 @@ def check_status(provider: str, reply: Reply, secret: str, message: str) -> None
     """Raise what an answer means that is no success.
 
     :param provider: what people call it.
-    :param secret: what must not be repeated.
+    :param secret: what must not be repeated; may be empty.
     :param message: the vendor's own words.
     :raises ProviderRefused: if the key or the endpoint is wrong.
     :raises ProviderBusy: if it asks to wait.

@@ -10,7 +10,11 @@ SKIP, WAIT = "skip", "wait"
 
 
 def limit_fields() -> tuple[Field, ...]:
-    """Make the fields of a provider that charges for each image."""
+    """Make the fields of a provider that charges for each image.
+
+    They are ``monthly_limit``, ``over_limit`` and ``price``; a section has them after
+    its own. Nothing else is to be done for them.
+    """
     return (
         Field(
             "monthly_limit",
