@@ -103,7 +103,8 @@ def test_applying_to_existing_images(desk: Desk) -> None:
     assert [(job.kind, job.instance) for job in desk.host.jobs()] == [("rules", "shop")]
     arguments = ["tensorflow.confidence_threshold", "--apply"]
     assert settings(desk, "unset", *arguments).splitlines() == [
-        "tensorflow.confidence_threshold is inherited by the system.",
+        "tensorflow.confidence_threshold is no longer set for the system: the"
+        " application's configuration counts, or the default.",
         "Queued for the existing images of 1 instance; nothing is classified.",
     ]
 
