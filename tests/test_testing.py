@@ -161,7 +161,7 @@ class TestTheLocalExampleOfTheDocumentation:
         assert len(models) == 4
 
 
-@pytest.mark.parametrize("name", ["dominant_color", "paid_service"])
+@pytest.mark.parametrize("name", ["dominant_color", "paid_service", "tf_serving"])
 def test_an_example_has_the_types_that_it_says(name: str) -> None:
     command = [sys.executable, "-m", "mypy", "--strict", f"{EXAMPLES / name}.py"]
     if importlib.util.find_spec("mypy") is None:

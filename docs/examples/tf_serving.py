@@ -5,12 +5,20 @@ The model's signature takes JPEGs and gives, for each, ``labels`` and ``scores``
 
 import base64
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from flask_autotag import checks
 from flask_autotag.errors import ProviderError
-from flask_autotag.providers.base import RemoteProvider, heard, surest
+from flask_autotag.providers.base import (
+    Label,
+    RemoteProvider,
+    SentImage,
+    heard,
+    surest,
+)
 from flask_autotag.providers.endpoints import Endpoint
-from flask_autotag.providers.http import check_status, confidence
+from flask_autotag.providers.http import Http, check_status, confidence
 from flask_autotag.settings.fields import Field, Input, Section
 
 
@@ -59,11 +67,13 @@ class TFServingProvider(RemoteProvider):
     )
 
     @classmethod
-    def model(cls, settings):
-        return settings["model"]
+    def model(cls, settings: Mapping[str, Any]) -> str:
+        return str(settings["model"])
 
     @classmethod
-    def classify(cls, images, settings, http):
+    def classify(
+        cls, images: Sequence[SentImage], settings: Mapping[str, Any], http: Http
+    ) -> list[list[Label] | ProviderError]:
         instances = [{"b64": base64.b64encode(image.data).decode()} for image in images]
         reply = http.post(
             cls.section.title,
@@ -83,7 +93,7 @@ class TFServingProvider(RemoteProvider):
                         )
                     ]
                 )
-                for one in reply.body["predictions"]
+                for _, one in zip(images, reply.body["predictions"], strict=True)
             ]
         except (AttributeError, KeyError, TypeError, ValueError):
             raise ProviderError("TensorFlow Serving gave no usable answer.") from None

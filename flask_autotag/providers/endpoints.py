@@ -44,6 +44,13 @@ class Endpoint:
         address = text(value)
         if address.rstrip("/").lower() in self.allowed:
             return address.rstrip("/").lower()
+        if not self.hosts and not self.suffixes:
+            raise CheckError(
+                "must be an address that AUTOTAG_ALLOWED_ORIGINS names, such as"
+                " %(example)s, not %(value)s",
+                example=self.example,
+                value=shown(address),
+            )
         parts = _split(address)
         about = {"example": self.example}
         if parts.scheme != "https":

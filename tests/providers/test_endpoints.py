@@ -69,6 +69,17 @@ def test_all_others_are_refused(given_: str, message: str) -> None:
     assert str(caught.value).startswith(message)
 
 
+def test_where_there_is_no_vendor_the_configuration_is_named() -> None:
+    own = Endpoint("http://127.0.0.1:8501")
+    for address in ("http://127.0.0.1:8501", "https://example.com"):
+        with pytest.raises(ValueError) as caught:
+            own(address)
+        assert str(caught.value) == (
+            "must be an address that AUTOTAG_ALLOWED_ORIGINS names, such as"
+            f" http://127.0.0.1:8501, not {address!r}"
+        )
+
+
 @given(text=st.text())
 def test_what_is_accepted_is_https_at_the_vendor(text: str) -> None:
     for address in (text, f"https://{text}", f"https://{text}{HOSTS[0]}"):
