@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from ..services import missing
 from .conftest import PASSWORDS, Served
@@ -63,6 +70,12 @@ def sign_in(page: Page, served: Served, name: str) -> None:
     page.get_by_label("Password").fill(PASSWORDS[name])
     page.get_by_label("Password").press("Enter")
     page.wait_for_url(lambda url: "sign-in" not in url)
+
+
+def follow(page: Page, link: Locator) -> None:
+    """Follow a link, until the scripts of the page that it leads to have run."""
+    with page.expect_navigation():
+        link.click()
 
 
 def assert_accessible(page: Page, what: str) -> None:

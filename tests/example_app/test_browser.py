@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from example_app.models import Photo, db
 from example_app.tagging import autotag
 
-from .browsers import TAGGING, sign_in, watched_page
+from .browsers import TAGGING, follow, sign_in, watched_page
 from .conftest import ESPRESSO, EXAMPLE_PHOTOS, PASSWORDS, Served, photos_of
 
 DROP = """([name, text]) => {
@@ -48,7 +48,7 @@ def test_tags_arrive_without_a_reload(page: Page, served: Served) -> None:
 
 
 def test_uploading_by_the_button(page: Page, served: Served) -> None:
-    page.get_by_role("link", name="Upload photos").click()
+    follow(page, page.get_by_role("link", name="Upload photos"))
     expect(page.get_by_role("heading", level=1)).to_contain_text("News")
     page.evaluate("window.sameDocument = true")
     page.locator("input[type=file]").set_input_files(
@@ -82,7 +82,7 @@ def test_filtering_and_deleting(page: Page, served: Served) -> None:
     castle.click(timeout=TAGGING)
     expect(page.locator(".card")).to_have_count(1)
     expect(page.get_by_role("heading", name="1 photo with")).to_be_visible()
-    page.get_by_role("link", name="Castle", exact=True).click()
+    follow(page, page.get_by_role("link", name="Castle", exact=True))
     page.get_by_role("link", name="Delete…").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()

@@ -48,6 +48,8 @@ def expect_chips(page: Page, served: Served, *names: str) -> None:
 
 
 def ask(page: Page, form: str) -> None:
+    # A form is there before the script that asks in place.
+    page.wait_for_load_state()
     page.get_by_role("button", name=f"What would change? ({form})").click()
     expect(page.locator("#autotag-preview-result")).to_be_focused()
 
