@@ -35,7 +35,9 @@ from flask_autotag.store import Entry, store
 from flask_autotag.tagging import Classified
 
 INSTANCES = ("one", "two", "three")
-TAGS, TAGS_EACH, RUNS, FACETED = 5_000, 5, 100, 10_000
+TAGS, TAGS_EACH, RUNS = 5_000, 5, 100
+#: Images whose tags are counted: the latest of an instance, and many.
+LATEST, FACETED = 1_000, 10_000
 #: By rank: on nearly every second asset, on every tenth, on one of some hundred, rare.
 COMMON, SECOND, MIDDLING, RARE = 0, 3, 40, 3000
 MOMENT = "2026-01-01 00:00:00"
@@ -235,20 +237,11 @@ def questions(
             select(plain.name).where(plain.type == "photo", plain.asset_id == number)
         ).all()
 
-    latest = select(photo).where(
-        photo.id > assets - 3 * FACETED, photo.instance == "one"
-    )
-
-    def plain_facets() -> object:
-        chosen = latest.with_only_columns(photo.id).subquery()
-        return session.execute(
-            select(plain.name, func.count())
-            .join_from(chosen, plain, plain.asset_id == chosen.c.id)
-            .where(plain.type == "photo")
-            .group_by(plain.name)
-            .order_by(func.count().desc())
-            .limit(50)
-        ).all()
+    of_instance = select(photo).where(photo.instance == "one")
+    selected = {
+        LATEST: of_instance.order_by(photo.id.desc()).limit(LATEST),
+        FACETED: of_instance.where(photo.id > assets - 3 * FACETED),
+    }
 
     def plain_counts(*where: Any) -> object:
         return session.execute(
@@ -260,7 +253,18 @@ def questions(
             .limit(50)
         ).all()
 
-    def facets() -> object:
+    def plain_facets(latest: Any) -> object:
+        chosen = latest.with_only_columns(photo.id).subquery()
+        return session.execute(
+            select(plain.name, func.count())
+            .join_from(chosen, plain, plain.asset_id == chosen.c.id)
+            .where(plain.type == "photo")
+            .group_by(plain.name)
+            .order_by(func.count().desc())
+            .limit(50)
+        ).all()
+
+    def facets(latest: Any) -> object:
         return autotag.tag_counts("one", 50, latest)
 
     pages = {
@@ -280,7 +284,13 @@ def questions(
             title: (partial(page, **by), partial(plain_page, **by))
             for title, by in pages.items()
         },
-        "facets of 10,000": (facets, plain_facets),
+        **{
+            f"facets of {number:,}": (
+                partial(facets, found),
+                partial(plain_facets, found),
+            )
+            for number, found in selected.items()
+        },
         "counts of an instance": (
             lambda: autotag.tag_counts("one", 50),
             plain_counts,

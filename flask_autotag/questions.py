@@ -202,6 +202,7 @@ class Questions(ABC):
         :param instance: the tenant; ``None`` for all.
         :param limit: how many tags at most.
         :param within: selects the objects whose tags are counted; by default all.
+            Each of them is read: give it a ``limit`` where they may be very many.
         :param session: to ask in; by default the host's.
         :raises AssetError: if *within* does not select objects of a mapped class.
         """

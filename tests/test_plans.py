@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,9 +163,12 @@ def test_other_questions(filled: Host, question: str) -> None:
 
 
 def test_facets_read_the_selected_objects_only(filled: Host) -> None:
-    some = select(filled.Photo).where(filled.Photo.id < 10)
-    for plan in plans(filled, lambda: filled.autotag.tag_counts(within=some)):
-        assert not whole_tables(plan), plan
+    photo = filled.Photo
+    some = select(photo).where(photo.id < 10)
+    latest = some.order_by(photo.id.desc()).limit(5)
+    for within in (some, latest):
+        for plan in plans(filled, partial(filled.autotag.tag_counts, within=within)):
+            assert not whole_tables(plan), plan
 
 
 @pytest.mark.parametrize("order", Order)

@@ -17,6 +17,9 @@ from .extension import autotag
 MOST_TAGS = 8
 #: Tags that the gallery offers to filter by, the most used ones.
 OFFERED_TAGS = 40
+#: Photos, the latest ones, whose tags are counted: a page is not to take the longer,
+#: the more photos there are.
+COUNTED = 1000
 #: Photos, the latest ones, among which those that share most tags are looked for.
 _CANDIDATES = 200
 #: How many of them are shown.
@@ -52,9 +55,15 @@ def narrowed(photos: Select[Any], instance: str) -> Select[Any]:
 
 
 def offered_tags(instance: str) -> list[TagCount]:
-    """Count the tags of the photos that are left, the most frequent first."""
-    within = narrowed(Photo.of(instance), instance) if chosen_tags() else None
-    return autotag.tag_counts(instance, OFFERED_TAGS, within)
+    """Count the tags of the photos that are left, the most frequent first.
+
+    With tags chosen, of the latest :data:`COUNTED` of these photos.
+    """
+    if not chosen_tags():
+        return autotag.tag_counts(instance, OFFERED_TAGS)
+    left = narrowed(Photo.of(instance), instance)
+    latest = left.order_by(Photo.id.desc()).limit(COUNTED)
+    return autotag.tag_counts(instance, OFFERED_TAGS, latest)
 
 
 def similar(photo: Photo, tags: Iterable[AppliedTag]) -> list[Photo]:

@@ -33,6 +33,13 @@ class Shown:
         """The tags to filter by, with how many photos have each."""
         return search.offered_tags(g.instance.key)
 
+    @property
+    def counts_latest_only(self) -> bool:
+        """Whether there may be more photos than those whose tags were counted."""
+        # Each of them has the chosen tags.
+        most = max((tag.count for tag in self.offered), default=0)
+        return bool(self.chosen) and most >= search.COUNTED
+
     def similar(self, photo: Photo) -> list[Photo]:
         """Find photos like one."""
         return search.similar(photo, self.tags[photo])

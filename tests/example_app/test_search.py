@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy import event
 
 from example_app.models import Photo, db
-from example_app.tagging import autotag
+from example_app.tagging import autotag, search
 
 from .conftest import Browser, photos_of
 from .test_photos import example
@@ -57,6 +57,21 @@ def test_the_filters_count_among_the_photos_that_are_left(
         "drink": 1,
         "espresso": 1,
     }
+
+
+def test_the_filters_count_the_latest_photos_only(
+    nora: Browser, photos: list[Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "Among the latest photos only."
+    assert said not in nora.page("/news/?tag=espresso")
+    monkeypatch.setattr(search, "COUNTED", 1)
+    page = soup(nora, "/news/?tag=espresso")
+    assert filters(page) == {"breakfast": 1, "drink": 1, "espresso": 1}
+    assert said in page.get_text()
+    # Without a filter they are kept, not counted.
+    page = soup(nora, "/news/")
+    assert filters(page)["espresso"] == 2
+    assert said not in page.get_text()
 
 
 def test_the_search_field_keeps_what_was_chosen(
