@@ -169,11 +169,21 @@ def read_config(app_config: Mapping[str, Any]) -> Config:
 
 
 def refuse_unknown(app_config: Mapping[str, Any], sections: Iterable[Section]) -> None:
-    """Refuse ``AUTOTAG_*`` keys that nothing reads.
+    """Refuse ``AUTOTAG_*`` keys that nothing reads, or that two would.
 
-    :raises ConfigurationError: with the known keys that may have been meant.
+    :raises ConfigurationError: with the known keys that may have been meant, or the
+        section of a provider whose key is another's.
     """
-    known = {*KEYS, *(key for section in sections for key in section.config_keys())}
+    known = set(KEYS)
+    for section in sections:
+        for key, setting in section.config_keys().items():
+            if key in known:
+                raise ConfigurationError(
+                    f"The field {setting.name!r} of the section {section.name!r} would"
+                    f" be set by {key}, which is the key of something else: it needs"
+                    " another name."
+                )
+            known.add(key)
     for key in app_config:
         if key.startswith(PREFIX) and key not in known:
             hint = (

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from flask_autotag import ConfigurationError
+from flask_autotag import ConfigurationError, checks
 from flask_autotag.config import KEYS, Config, read_config, refuse_unknown
 from flask_autotag.providers.registry import sections
+from flask_autotag.settings.fields import Field, Section
 
 
 def test_without_keys_the_defaults_hold() -> None:
@@ -175,6 +176,17 @@ def test_a_key_that_is_like_none_is_refused_too() -> None:
 def test_all_known_keys_and_those_of_others_are_let_through() -> None:
     known = [key for section in sections() for key in section.config_keys()]
     refuse_unknown(dict.fromkeys([*KEYS, *known, "AUTOTAGGER", "DEBUG"]), sections())
+
+
+def test_a_field_with_the_key_of_something_else_is_refused() -> None:
+    directory = Field("dir", "", checks.text, "Folder", "Help.")
+    mine = Section("model", "My model", (directory,))
+    with pytest.raises(ConfigurationError) as caught:
+        refuse_unknown({}, [*sections(), mine])
+    assert str(caught.value) == (
+        "The field 'dir' of the section 'model' would be set by AUTOTAG_MODEL_DIR,"
+        " which is the key of something else: it needs another name."
+    )
 
 
 def test_no_secret_is_shown() -> None:

@@ -202,17 +202,16 @@ THRESHOLD = Field("confidence_threshold", 0.5, checks.fraction, "Sure", "Help.")
         ({"input": Input.SECRET}, "is a secret and needs the default None"),
         ({"check": checks.fraction, "default": 7}, "must be a number from 0 to 1"),
         ({"input": Input.CHOICE}, "the field 'x' needs choices"),
-        ({"bound_to": "y"}, "is bound to a field that is not there"),
-        ({"name": "enabled"}, "two fields have the same name"),
+        ({"bound_to": "y"}, "has a field 'x' that is bound to 'y', which is no field"),
+        ({"name": "enabled"}, "has a field 'enabled' twice"),
         ({"help": None}, "the field 'x' needs a help that is a sentence"),
         (
             {"check": int, "default": "a"},
-            "the field 'x' has a default that its own check does not accept:"
-            " ValueError: invalid literal",
+            "has a field 'x' whose check refuses its default (ValueError: invalid",
         ),
         (
             {"check": str.strip, "default": 7},
-            "the field 'x' has a default that its own check does not accept: TypeError",
+            "has a field 'x' whose check refuses its default (TypeError: ",
         ),
         (
             {"check": int, "default": 7},
@@ -220,7 +219,11 @@ THRESHOLD = Field("confidence_threshold", 0.5, checks.fraction, "Sure", "Help.")
         ),
         (
             {"check": None, "default": None},
-            "the field 'x' needs a check that can be called",
+            "the field 'x' has a check that raised TypeError: 'NoneType' object is not",
+        ),
+        (
+            {"check": str.upper},
+            "the field 'x' has a default of which its own check makes something else",
         ),
         (
             {"choices": lambda _model_dir: ("b",), "input": Input.CHOICE},
@@ -240,6 +243,14 @@ def test_a_fault_of_a_declaration(change: dict[str, Any], message: str) -> None:
     class Mine(RemoteProvider):
         name = "mine"
         section = Section("mine", "Mine", (GOOD, THRESHOLD, field))
+
+        @classmethod
+        def model(cls, settings: Any) -> str:
+            return "1"
+
+        @classmethod
+        def classify(cls, images: Any, settings: Any, http: Any) -> Any:
+            return [[] for _ in images]
 
     with pytest.raises(AssertionError) as caught:
         check_declaration(Mine)

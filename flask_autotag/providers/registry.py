@@ -12,6 +12,7 @@ from ..settings.resolution import Settings
 from .azure_vision import AzureVisionProvider
 from .base import LocalProvider, Provider, RemoteProvider
 from .endpoints import Endpoint
+from .faults import fault
 from .google_vision import GoogleVisionProvider
 from .tensorflow import TensorFlowProvider
 
@@ -119,16 +120,3 @@ def _load(entry: EntryPoint) -> type[Provider]:
     if wrong is not None:
         raise ConfigurationError(f"The provider {entry.value} {wrong}.")
     return provider
-
-
-def fault(provider: type[Provider]) -> str | None:
-    """Say what is wrong with what a provider declares."""
-    name, section = (getattr(provider, one, None) for one in ("name", "section"))
-    if not isinstance(name, str) or not name.isidentifier() or name.lower() != name:
-        return "needs a name of lower-case letters, digits and underscores"
-    if not isinstance(section, Section) or section.name != name:
-        return "needs a section of its own name"
-    needed = {"enabled", "confidence_threshold"}
-    if not needed <= {field.name for field in section.fields}:
-        return "needs the fields 'enabled' and 'confidence_threshold'"
-    return None

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint
+from typing import Any
 
 import pytest
 
 from flask_autotag import ConfigurationError, checks
+from flask_autotag.errors import ProviderError
 from flask_autotag.providers import registry
-from flask_autotag.providers.base import Provider
+from flask_autotag.providers.base import Label, Provider, RemoteProvider, SentImage
+from flask_autotag.providers.http import Http
 from flask_autotag.providers.registry import (
     BUNDLED,
     GROUP,
@@ -85,6 +88,17 @@ def test_a_provider_of_another_package(announce: Callable[..., None]) -> None:
         (f"{__name__}:Nameless", "needs a name of lower-case letters, digits and"),
         (f"{__name__}:Misnamed", "needs a section of its own name."),
         (f"{__name__}:Bare", "needs the fields 'enabled' and 'confidence_threshold'."),
+        (f"{__name__}:Neither", "has to be a LocalProvider or a RemoteProvider."),
+        (f"{__name__}:Abstract", "does not define what it has to: classify."),
+        (f"{__name__}:Doubled", "has a field 'enabled' twice."),
+        (
+            f"{__name__}:Unbound",
+            "has a field 'key' that is bound to 'place', which is no",
+        ),
+        (
+            f"{__name__}:Percent",
+            "has a field 'share' whose check refuses its default (CheckError: must be",
+        ),
         (f"{__name__}:Second", "has the name 'tensorflow' of another one."),
     ],
 )
@@ -104,25 +118,74 @@ FIELDS = (
 )
 
 
-class Mine(Provider):
+def section(name: str, *fields: Field) -> Section:
+    return Section(name, "My provider", (*FIELDS, *fields))
+
+
+class Usable(RemoteProvider):
+    """It has all methods; what the others declare is the matter."""
+
+    @classmethod
+    def model(cls, settings: Mapping[str, Any]) -> str:
+        return "1"
+
+    @classmethod
+    def classify(
+        cls, images: Sequence[SentImage], settings: Mapping[str, Any], http: Http
+    ) -> list[list[Label] | ProviderError]:
+        return [[] for _ in images]
+
+
+class Mine(Usable):
     name = "mine"
-    section = Section("mine", "My provider", FIELDS)
+    section = section("mine")
 
 
-class Nameless(Provider):
+class Nameless(Usable):
     name = "My own"
 
 
-class Misnamed(Provider):
+class Misnamed(Usable):
     name = "mine"
-    section = Section("other", "My provider", FIELDS)
+    section = section("other")
 
 
-class Bare(Provider):
+class Bare(Usable):
     name = "mine"
     section = Section("mine", "My provider", FIELDS[:1])
 
 
-class Second(Provider):
+class Neither(Provider):
+    name = "mine"
+    section = section("mine")
+
+
+class Abstract(RemoteProvider):
+    name = "mine"
+    section = section("mine")
+
+    @classmethod
+    def model(cls, settings: Mapping[str, Any]) -> str:
+        return "1"
+
+
+class Doubled(Usable):
+    name = "mine"
+    section = section("mine", FIELDS[0])
+
+
+class Unbound(Usable):
+    name = "mine"
+    section = section(
+        "mine", Field("key", None, checks.secret, "Key", "Help.", bound_to="place")
+    )
+
+
+class Percent(Usable):
+    name = "mine"
+    section = section("mine", Field("share", 50, checks.fraction, "Share", "Help."))
+
+
+class Second(Usable):
     name = "tensorflow"
-    section = Section("tensorflow", "TensorFlow", FIELDS)
+    section = section("tensorflow")
