@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from . import gate
 from .assets import SYSTEM
-from .gate import ProviderState
+from .gate import Calls, ProviderState
 from .jobs.day import Hour, last_day
 from .jobs.outlook import Applying, applying
 from .jobs.queue import FAILED, QUARANTINED, QUEUED, RUNNING
@@ -48,14 +48,14 @@ class Activity:
     :param hours: the last day, the present hour last.
     :param applying: jobs that apply settings to existing images.
     :param closed: providers that are not asked now.
-    :param calls: images that each provider was sent this month.
+    :param calls: what each provider was sent this month, by name.
     """
 
     report: Report
     hours: Sequence[Hour]
     applying: Sequence[Applying]
     closed: Sequence[Closed]
-    calls: Mapping[str, int]
+    calls: Mapping[str, Calls]
 
 
 def read_activity(session: Session, models: Models, instance: str) -> Activity:
@@ -91,15 +91,15 @@ def read_summary(
 
 def read_providers(
     session: Session, models: Models, instance: str
-) -> tuple[list[Closed], dict[str, int]]:
+) -> tuple[list[Closed], dict[str, Calls]]:
     """Read only how the providers fare.
 
     :param instance: or :data:`.SYSTEM`, for all instances.
-    :return: those that are not asked now, and the images that each was sent this month.
+    :return: those that are not asked now, and what each was sent this month, by name.
     """
     if instance == SYSTEM:
         found = gate.read_closed(session, models)
-        return [Closed(*one) for one in found], gate.read_calls(session, models)
+        return [Closed(*one) for one in found], gate.read_calls(session, models, SYSTEM)
     states = gate.read_states(session, models, instance)
     return (
         [

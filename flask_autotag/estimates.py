@@ -58,14 +58,14 @@ def estimates(
     :param images: how many are to be tagged.
     :return: one for each provider that is on and has a limit to what it may cost.
     """
-    states = gate.read_states(session, models, instance)
+    calls = gate.read_calls(session, models, instance)
     found = []
     for provider in enabled_elsewhere(settings):
         values = settings[provider.name]
         if "monthly_limit" not in values:
             continue
-        state, limit = states.get(provider.name), values["monthly_limit"]
-        left = gate.left(limit, state.calls if state else 0)
+        limits = gate.Limits.of(instance, values)
+        left = limits.left(calls.get(provider.name, gate.Calls()))
         unit = values.get("price")
         price = costs.estimate(images, unit)
         is_less = unit is not None and costs.is_less(images, unit)

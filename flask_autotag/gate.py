@@ -6,12 +6,12 @@ not accepted, a breaker after failures in a row, and the images of the month.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Table, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from .assets import SYSTEM
@@ -30,19 +30,65 @@ _REASON_LENGTH = 500
 
 
 @dataclass(frozen=True)
+class Calls:
+    """Images that a provider was sent this month.
+
+    :param own: by one instance.
+    :param total: by all instances together.
+    """
+
+    own: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many images a provider may be sent in a month, 0 for any number.
+
+    :param own: by one instance.
+    :param total: by all instances together.
+    """
+
+    own: int = 0
+    total: int = 0
+
+    @classmethod
+    def of(cls, instance: str, values: Mapping[str, Any]) -> Limits:
+        """Take them from the settings of a provider, which may have none.
+
+        :param instance: or :data:`.SYSTEM`, which has only that of all together.
+        """
+        own = 0 if instance == SYSTEM else values.get("monthly_limit", 0)
+        return cls(own, values.get("total_limit", 0))
+
+    def left(self, calls: Calls) -> int | None:
+        """Say how many images may still be sent; ``None`` for any number."""
+        rooms = (_room(self.own, calls.own), _room(self.total, calls.total))
+        return min((room for room in rooms if room is not None), default=None)
+
+    def is_total_used(self, calls: Calls) -> bool:
+        """Whether all instances together have used up theirs."""
+        return _room(self.total, calls.total) == 0
+
+
+#: Of what charges nothing.
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
 class ProviderState:
     """How a provider fares in one instance.
 
     :param paused: why it is paused; ``None`` if it is not.
     :param paused_at: since when, in UTC.
     :param resting: seconds for which it is still left alone; 0 if it is not.
-    :param calls: images that were sent this month.
+    :param calls: what it was sent.
     """
 
     paused: str | None
     paused_at: datetime | None
     resting: float
-    calls: int
+    calls: Calls
 
     @property
     def is_closed(self) -> bool:
@@ -56,7 +102,7 @@ def admit(
     instance: str,
     provider: str,
     wanted: int,
-    limit: int,
+    limits: Limits,
 ) -> int:
     """Count images that are about to be sent, before they are.
 
@@ -64,13 +110,12 @@ def admit(
     is certain that nothing was sent, :func:`give_back` takes them back.
 
     :param wanted: how many there are.
-    :param limit: how many may be sent in a month, 0 for any number.
     :return: how many may be sent now.
     :raises ProviderPaused: if the provider is paused.
     :raises ProviderBusy: if it is left alone for a while.
     """
     _raise_if_closed(session, models, instance, provider)
-    return count(session, models, instance, provider, wanted, limit)
+    return count(session, models, instance, provider, wanted, limits)
 
 
 def count(
@@ -79,22 +124,22 @@ def count(
     instance: str,
     provider: str,
     wanted: int,
-    limit: int = 0,
+    limits: Limits = NO_LIMITS,
 ) -> int:
     """Count images, whether or not the provider is to be asked now.
 
-    :return: how many are within the limit; no more are counted.
+    They count for the instance, and for :data:`.SYSTEM`, which has the sum.
+
+    :return: how many are within the limits; no more are counted.
     """
-    table = models.usage.__table__
-    key = {"instance": instance, "provider": provider, "month": this_month()}
-    _ensure_row(session, table, key, calls=0)
-    same = [table.c[name] == value for name, value in key.items()]
-    calls = session.execute(
-        select(table.c.calls).where(*same).with_for_update()
-    ).scalar_one()
-    room = left(limit, calls)
+    table, month = models.usage.__table__, this_month()
+    own = _lock_calls(session, table, instance, provider, month)
+    # Last, and of all the same: nobody waits for who waits for him.
+    total = _lock_calls(session, table, SYSTEM, provider, month)
+    room = limits.left(Calls(own, total))
     granted = wanted if room is None else min(wanted, room)
-    session.execute(update(table).where(*same).values(calls=table.c.calls + granted))
+    for one in dict.fromkeys((instance, SYSTEM)):
+        _add_calls(session, table, one, provider, month, granted)
     return granted
 
 
@@ -102,17 +147,10 @@ def give_back(
     session: Session, models: Models, instance: str, provider: str, number: int
 ) -> None:
     """Take images back that were counted this month and certainly not sent."""
-    table = models.usage.__table__
-    session.execute(
-        update(table)
-        .where(
-            *_same(table, instance, provider),
-            table.c.month == this_month(),
-            # Not those of a month that began meanwhile.
-            table.c.calls >= number,
-        )
-        .values(calls=table.c.calls - number)
-    )
+    table, month = models.usage.__table__, this_month()
+    # In the order in which they are locked to be counted.
+    for one in dict.fromkeys((instance, SYSTEM)):
+        _add_calls(session, table, one, provider, month, -number)
 
 
 def note_success(
@@ -199,21 +237,13 @@ def read_states(
     session: Session, models: Models, instance: str
 ) -> dict[str, ProviderState]:
     """Read how each provider fares that was asked or failed, by name."""
-    usage = models.usage.__table__
-    calls = {
-        row.provider: row.calls
-        for row in session.execute(
-            select(usage.c.provider, usage.c.calls).where(
-                usage.c.instance == instance, usage.c.month == this_month()
-            )
-        )
-    }
+    calls = read_calls(session, models, instance)
     found = {
         name: ProviderState(None, None, 0.0, number) for name, number in calls.items()
     }
     here = models.provider_state.__table__.c.instance == instance
     for _, provider, state in _read_rows(session, models, here):
-        found[provider] = replace(state, calls=calls.get(provider, 0))
+        found[provider] = replace(state, calls=calls.get(provider, Calls()))
     return found
 
 
@@ -236,30 +266,61 @@ def read_paused(session: Session, models: Models) -> list[tuple[str, str, str]]:
     ]
 
 
-def read_calls(session: Session, models: Models) -> dict[str, int]:
-    """Count the images that each provider was sent this month, by all instances."""
+def read_calls(session: Session, models: Models, instance: str) -> dict[str, Calls]:
+    """Read what each provider was sent this month, by name.
+
+    :param instance: or :data:`.SYSTEM`, whose own calls are those of all.
+    """
     table = models.usage.__table__
     rows = session.execute(
-        select(table.c.provider, func.sum(table.c.calls))
-        .where(table.c.month == this_month())
-        .group_by(table.c.provider)
-    )
-    return {provider: int(calls) for provider, calls in rows}
-
-
-def left(limit: int, calls: int) -> int | None:
-    """Say how many images may still be sent this month.
-
-    :param limit: how many may be in a month, 0 for any number.
-    :param calls: how many were.
-    :return: ``None`` for any number.
-    """
-    return max(0, limit - calls) if limit else None
+        select(table.c.instance, table.c.provider, table.c.calls).where(
+            table.c.instance.in_({instance, SYSTEM}), table.c.month == this_month()
+        )
+    ).all()
+    own = {row.provider: row.calls for row in rows if row.instance == instance}
+    total = {row.provider: row.calls for row in rows if row.instance == SYSTEM}
+    return {name: Calls(own.get(name, 0), total.get(name, 0)) for name in own | total}
 
 
 def this_month() -> str:
     """Name the month, in UTC: such as 2026-11."""
     return datetime.now(UTC).strftime("%Y-%m")
+
+
+def _room(limit: int, calls: int) -> int | None:
+    return max(0, limit - calls) if limit else None
+
+
+def _lock_calls(
+    session: Session, table: Table, instance: str, provider: str, month: str
+) -> int:
+    """Read how many images were sent, and let nobody else count until the end."""
+    key = {"instance": instance, "provider": provider, "month": month}
+    _ensure_row(session, table, key, calls=0)
+    statement = select(table.c.calls).where(
+        *_same(table, instance, provider), table.c.month == month
+    )
+    return int(session.execute(statement.with_for_update()).scalar_one())
+
+
+def _add_calls(
+    session: Session,
+    table: Table,
+    instance: str,
+    provider: str,
+    month: str,
+    number: int,
+) -> None:
+    session.execute(
+        update(table)
+        .where(
+            *_same(table, instance, provider),
+            table.c.month == month,
+            # What is given back is not of a month that began meanwhile.
+            table.c.calls >= -number,
+        )
+        .values(calls=table.c.calls + number)
+    )
 
 
 def _raise_if_closed(
@@ -302,7 +363,7 @@ def _read_rows(
                 row.paused,
                 row.paused_at.replace(tzinfo=UTC) if row.paused_at else None,
                 max(0.0, float(row.resting or 0)),
-                0,
+                Calls(),
             ),
         )
         for row in rows

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from . import costs
 from .activity import COUNTED, STATES, Closed, read_providers, read_summary
 from .assets import SYSTEM
+from .gate import Calls
 from .jobs.queue import QUEUED
 from .jobs.report import Report
 from .providers.registry import elsewhere
@@ -112,7 +113,7 @@ class _Part:
     """How the queue stands, and the images that providers were sent this month."""
 
     report: Report
-    calls: Mapping[str, int]
+    calls: Mapping[str, Calls]
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ class _Shared:
             (one.provider, one.state.paused is not None) for one in reading.closed
         )
         for name in _names(reading):
-            images = reading.system.calls.get(name, 0)
+            images = reading.system.calls.get(name, Calls()).own
             self.images.add_metric([name], images)
             self.paused.add_metric([name], closed[name, True])
             self.resting.add_metric([name], closed[name, False])
@@ -244,8 +245,8 @@ class _Shared:
             number = part.report.states.get(state, 0)
             self.instance_jobs.add_metric([name, state], number)
         self.instance_oldest.add_metric([name], part.report.oldest or 0.0)
-        for provider, images in part.calls.items():
-            self.instance_images.add_metric([name, provider], images)
+        for provider, calls in part.calls.items():
+            self.instance_images.add_metric([name, provider], calls.own)
 
 
 def _names(reading: _Reading) -> Sequence[str]:

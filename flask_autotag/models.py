@@ -379,7 +379,10 @@ class ProviderStateMixin(TableMixin):
 
 
 class UsageMixin(TableMixin):
-    """How many images an instance has sent to a provider in a month (2026-11)."""
+    """How many images an instance has sent to a provider in a month (2026-11).
+
+    ``instance`` is ``""`` for all together.
+    """
 
     __tablename__ = "autotag_usage"
 

@@ -264,7 +264,7 @@ def _admit(
         request.instance,
         request.provider.name,
         len(ours),
-        settings.get("monthly_limit", 0),
+        gate.Limits.of(request.instance, settings),
     )
     request.inquiry.release(session, ours[granted:])
     asked = ProviderBusy(

@@ -12,7 +12,7 @@ from flask_autotag import activity
 from flask_autotag.activity import Activity, read_activity
 from flask_autotag.assets import SYSTEM
 from flask_autotag.errors import ProviderBusy, ProviderRefused
-from flask_autotag.gate import count, note_failure
+from flask_autotag.gate import Calls, count, note_failure
 
 from .hosts import Host
 
@@ -131,7 +131,8 @@ def test_providers(any_host: Host) -> None:
             note_failure(session, models, "shop", "google", refused)
             note_failure(session, models, "news", "microsoft", ProviderBusy("", 90.0))
         system, shop, news = (read(any_host, one) for one in (SYSTEM, "shop", "news"))
-    assert (system.calls, shop.calls) == ({"google": 12}, {"google": 7})
+    assert system.calls == {"google": Calls(12, 12)}
+    assert shop.calls == {"google": Calls(7, 12)}
     assert [(one.instance, one.provider) for one in system.closed] == [
         ("news", "microsoft"),
         ("shop", "google"),

@@ -52,6 +52,12 @@ def test_what_the_month_still_allows(cloud_host: Host) -> None:
         "Google Cloud Vision: 12,400 images, about $18.60 at the list price entered;"
         " 5,000 are left of this month's limit."
     ]
+    desk.save({("google", "total_limit"): 3_002})
+    assert lines(cloud_host, 12_400, "news") == [
+        "Google Cloud Vision: 12,400 images, about $18.60 at the list price entered;"
+        " 3,000 are left of this month's limit."
+    ]
+    desk.save({("google", "total_limit"): None})
     assert lines(cloud_host, 1, "news") == [
         "Google Cloud Vision: 1 image, less than $0.01 at the list price entered;"
         " 5,002 are left of this month's limit."

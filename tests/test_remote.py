@@ -33,7 +33,7 @@ from .servers import free_port
 from .settings.desk import Desk
 from .vendors import Answer, Vendor
 
-MAXIMUM = ("google", "monthly_limit")
+MAXIMUM, TOGETHER = ("google", "monthly_limit"), ("google", "total_limit")
 
 
 def test_both_say_what_they_know(cloud_host: Host, google: Vendor) -> None:
@@ -53,7 +53,7 @@ def test_both_say_what_they_know(cloud_host: Host, google: Vendor) -> None:
         _, tag = cloud_host.autotag.tags_for(AssetRef("photo", "2"))
     assert (tag.provider, tag.providers) == ("tensorflow", ("tensorflow", "google"))
     assert [job.state for job in cloud_host.jobs()] == ["done"] * 2
-    assert provider_state(cloud_host).calls == 2
+    assert provider_state(cloud_host).calls.own == 2
 
 
 def test_what_is_sent_is_small_and_without_metadata(
@@ -398,6 +398,25 @@ class TestLimit:
         drain(cloud_host)
         assert images_sent(google) == 3
 
+    def test_all_instances_together_have_one_too(
+        self, cloud_host: Host, google: Vendor
+    ) -> None:
+        desk = Desk(cloud_host)
+        desk.save({TOGETHER: 2})
+        for number, instance in enumerate(("shop", "news", "blog"), 1):
+            upload(cloud_host, number, instance=instance)
+            drain(cloud_host)
+        assert images_sent(google) == 2
+        assert [job.state for job in cloud_host.jobs()] == ["done"] * 3
+        assert provider_state(cloud_host, "shop").calls == gate.Calls(1, 2)
+        assert provider_state(cloud_host, "blog").calls == gate.Calls(0, 2)
+        assert "Cup" not in tags(cloud_host, 3, "blog")
+        # An instance's own still counts.
+        desk.save({TOGETHER: 10, MAXIMUM: 1})
+        upload(cloud_host, 4, instance="shop")
+        drain(cloud_host)
+        assert images_sent(google) == 2
+
     def test_what_was_not_sent_does_not_count(self, database_url: str) -> None:
         nobody = f"http://127.0.0.1:{free_port()}"
         with make_host(
@@ -411,7 +430,7 @@ class TestLimit:
             for _ in range(3):
                 drain(host)
                 be_due(host)
-            assert provider_state(host).calls == 0
+            assert provider_state(host).calls == gate.Calls()
             [job] = host.jobs()
             assert job.failures == 3
             assert job.error_code == "provider_unreachable"
@@ -430,34 +449,48 @@ class TestLimit:
         be_due(cloud_host)
         drain(cloud_host)
         assert images_sent(google) == 2
-        assert provider_state(cloud_host).calls == 1
+        assert provider_state(cloud_host).calls.own == 1
 
-    def test_fifty_workers_make_exactly_a_hundred_calls(self, cloud_host: Host) -> None:
+    @pytest.mark.parametrize(
+        ("limits", "instances"),
+        [
+            (gate.Limits(own=100), ["shop"]),
+            (gate.Limits(own=90, total=100), ["shop", "news", "blog"]),
+        ],
+    )
+    def test_fifty_workers_make_exactly_a_hundred_calls(
+        self, cloud_host: Host, limits: gate.Limits, instances: list[str]
+    ) -> None:
         state = cloud_host.autotag.state_of(cloud_host.app)
         granted: list[int] = []
         ready = threading.Barrier(50)
 
-        def work() -> None:
+        def work(instance: str) -> None:
             ready.wait()
             with cloud_host.app.app_context():
                 for wanted in (1, 3, 2):
                     granted.append(
                         state.database.transact(
                             lambda session, wanted=wanted: gate.admit(  # type: ignore[misc]
-                                session, models, "shop", "google", wanted, 100
+                                session, models, instance, "google", wanted, limits
                             )
                         )
                     )
 
         models = state.database.models
-        threads = [threading.Thread(target=work) for _ in range(50)]
+        threads = [
+            threading.Thread(target=work, args=(instances[number % len(instances)],))
+            for number in range(50)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert len(granted) == 150
         assert sum(granted) == 100
-        assert provider_state(cloud_host).calls == 100
+        calls = [provider_state(cloud_host, one).calls for one in instances]
+        assert sum(one.own for one in calls) == 100
+        assert {one.total for one in calls} == {100}
 
 
 def test_the_gate_closes_and_opens(cloud_host: Host) -> None:
@@ -467,7 +500,9 @@ def test_the_gate_closes_and_opens(cloud_host: Host) -> None:
     def admit() -> int:
         with cloud_host.app.app_context():
             return state.database.transact(
-                lambda session: gate.admit(session, models, "shop", "google", 1, 0)
+                lambda session: gate.admit(
+                    session, models, "shop", "google", 1, gate.NO_LIMITS
+                )
             )
 
     def note(error: Any) -> None:

@@ -56,8 +56,8 @@ def try_connection(
     def work(session: Session) -> str | None:
         if not gate.may_test(session, models, instance, name):
             return gettext("It was tried just now. Wait ten seconds.")
-        limit = values.get("monthly_limit", 0)
-        if not gate.count(session, models, instance, name, 1, limit):
+        limits = gate.Limits.of(instance, values)
+        if not gate.count(session, models, instance, name, 1, limits):
             return gettext(
                 "The images of this month are used up; a test would be one more."
             )

@@ -18,7 +18,7 @@ from ..gate import ProviderState, read_states
 from ..jobs.rules import affected, enqueue_for
 from ..reapply import Preview, preview
 from ..settings.edit import Proposal, propose, save
-from ..settings.fields import Path
+from ..settings.fields import Path, for_instances
 from ..settings.resolution import Layers, Settings
 from ..settings.stored import SettingChange
 from .access import CHANGE, TRY, VIEW, admit
@@ -113,9 +113,7 @@ class Page(FormPage):
 
     @cached_property
     def provider_states(self) -> dict[str, ProviderState]:
-        """How the providers elsewhere fare, by name; for an instance."""
-        if self.scope.is_system:
-            return {}
+        """How the providers elsewhere fare, by name."""
         models, instance = self.state.database.models, self.scope.instance
         return self.state.database.transact(
             lambda session: read_states(session, models, instance)
@@ -123,8 +121,9 @@ class Page(FormPage):
 
     def usage(self, section: str) -> str:
         """Say what a provider was sent this month, and about what that cost."""
+        values = self.layers.resolve()[section]
         return usage_sentence(
-            self.provider_states[section].calls, self.layers.resolve()[section]
+            self.scope.instance, self.provider_states[section].calls, values
         )
 
     def is_elsewhere(self, section: str) -> bool:
@@ -184,7 +183,10 @@ def _answer(page: Page) -> ResponseReturnValue:
         return refusal
     if not can_be_trusted():
         return page.render(), 400
-    page.sent = read_form(tuple(page.state.sections), page.token)
+    sections = tuple(page.state.sections)
+    if not page.scope.is_system:
+        sections = for_instances(sections)
+    page.sent = read_form(sections, page.token)
     complaints = page.sent.complaints
     page.alerts += [translated(complaint) for complaint in complaints]
     if complaints:

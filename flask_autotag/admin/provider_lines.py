@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..activity import Activity, Closed
+from ..gate import Calls
 from ..providers.registry import is_enabled
 from ..state import State
 from .access import instances
@@ -42,8 +43,8 @@ def provider_lines(
     for section in state.sections:
         name = section.name
         closed = [one for one in activity.closed if one.provider == name]
-        calls = activity.calls.get(name, 0)
-        if not name or not (is_enabled(settings, name) or closed or calls):
+        calls = activity.calls.get(name, Calls())
+        if not name or not (is_enabled(settings, name) or closed or calls.own):
             continue
         now = activity.report.now
         lines.append(
@@ -56,13 +57,10 @@ def provider_lines(
     return lines
 
 
-def _usage(scope: Scope, name: str, calls: int, values: Mapping[str, Any]) -> str:
+def _usage(scope: Scope, name: str, calls: Calls, values: Mapping[str, Any]) -> str:
     if find(name) is None:
         return gettext("It works on this machine.")
-    if scope.is_system:
-        # The limit is each instance's own.
-        values = {"price": values.get("price")}
-    return usage_sentence(calls, values)
+    return usage_sentence(scope.instance, calls, values)
 
 
 def _trouble(scope: Scope, closed: Closed, now: float) -> str:

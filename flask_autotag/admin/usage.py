@@ -5,28 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .. import costs, gate
+from .. import costs
+from ..assets import SYSTEM
+from ..gate import Calls, Limits
 from .text import gettext
 
 
-def usage_sentence(calls: int, values: Mapping[str, Any]) -> str:
+def usage_sentence(instance: str, calls: Calls, values: Mapping[str, Any]) -> str:
     """Say how many images were sent, about what they cost, and how many are left.
 
-    :param calls: images that were sent.
+    An instance is not told what the others have sent, but that nothing is left.
+
+    :param instance: or :data:`.SYSTEM`, for all together.
     :param values: the settings of the provider's section, as they hold.
     """
-    limit = values.get("monthly_limit", 0)
-    left = gate.left(limit, calls)
+    limits = Limits.of(instance, values)
+    sentence = _sentence(
+        calls.own, limits.total if instance == SYSTEM else limits.own, values
+    )
+    if instance != SYSTEM and limits.is_total_used(calls):
+        used = gettext("All instances together have used up the images of this month.")
+        return f"{sentence} {used}"
+    return sentence
+
+
+def _sentence(calls: int, limit: int, values: Mapping[str, Any]) -> str:
     price = _price(calls, values.get("price"))
     sent = f"{calls:,}"
-    if left is None and price is None:
+    if not limit and price is None:
         return gettext("Images sent this month: %(calls)s.", calls=sent)
-    if left is None:
+    if not limit:
         return gettext(
             "Images sent this month: %(calls)s, %(price)s at the list price.",
             calls=sent,
             price=price,
         )
+    left = max(0, limit - calls)
     counts = {"calls": sent, "limit": f"{limit:,}", "left": f"{left:,}"}
     if price is None:
         return gettext(

@@ -12,8 +12,8 @@ SKIP, WAIT = "skip", "wait"
 def limit_fields() -> tuple[Field, ...]:
     """Make the fields of a provider that charges for each image.
 
-    They are ``monthly_limit``, ``over_limit`` and ``price``; a section has them after
-    its own. Nothing else is to be done for them.
+    They are ``monthly_limit``, ``total_limit``, ``over_limit`` and ``price``; a section
+    has them after its own. Nothing else is to be done for them.
     """
     return (
         Field(
@@ -26,6 +26,16 @@ def limit_fields() -> tuple[Field, ...]:
             Input.COUNT,
             combine=smaller_limit,
             system_help="Each instance may send this many.",
+        ),
+        Field(
+            "total_limit",
+            0,
+            checks.whole_number(0, 1_000_000_000),
+            "Images a month, of all instances together",
+            "How many images all instances together may send in a calendar month (UTC)."
+            " 0 means no limit.",
+            Input.COUNT,
+            system_only=True,
         ),
         Field(
             "over_limit",

@@ -67,6 +67,7 @@ def propose(
             own.pop(path, None)
             continue
         try:
+            _check_scope(fields[path], layers)
             own[path] = _check_one(fields[path], value, model_dir, can_seal)
         except CheckError as error:
             errors[path] = error
@@ -145,6 +146,11 @@ def save_in(
         # What was not accepted may be now.
         gate.resume(session, stored.models, instance, {path[0] for path in changed})
     return proposal
+
+
+def _check_scope(field: Field, layers: Layers) -> None:
+    if field.system_only and layers.instance is not None:
+        raise CheckError("can only be set for the system, not for an instance")
 
 
 def _check_one(field: Field, value: Any, model_dir: str | None, can_seal: bool) -> Any:

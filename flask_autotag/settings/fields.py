@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -64,6 +64,7 @@ class Field:
     :param bound_to: for ``Input.SECRET``, the field that says where the secret is
         sent. It is used only with the value that this had when it was saved.
     :param system_help: a sentence after that, on the system's page alone.
+    :param system_only: whether an instance neither sets nor sees it.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Field:
     required: bool = False
     bound_to: str | None = None
     system_help: str = ""
+    system_only: bool = False
 
     @property
     def is_secret(self) -> bool:
@@ -113,6 +115,17 @@ def paths(sections: Sequence[Section]) -> dict[Path, Field]:
         for section in sections
         for field in section.fields
     }
+
+
+def for_instances(sections: Sequence[Section]) -> tuple[Section, ...]:
+    """Leave out the fields that are the system's alone."""
+    return tuple(
+        replace(
+            section,
+            fields=tuple(field for field in section.fields if not field.system_only),
+        )
+        for section in sections
+    )
 
 
 def changed_paths(old: Layer, new: Layer) -> set[Path]:

@@ -151,7 +151,7 @@ class Layers:
         ):
             if path in layer:
                 value, origin = layer[path], name
-        if self.instance is None or path not in self.instance:
+        if self.instance is None or field.system_only or path not in self.instance:
             return value, origin
         combined = field.combine(value, self.instance[path])
         decides = combined == self.instance[path]

@@ -374,8 +374,20 @@ def test_providers(office: Office, ada: Visitor, mia: Visitor) -> None:
     newsroom, the_shop = sorted(system.texts("#autotag-providers .at-error"))[::-1]
     assert the_shop.startswith("The newsroom: It failed, or asked to wait; it is left")
     assert newsroom.startswith("The shop: Paused since")
+    hints = "#autotag-providers .at-hint"
     assert "Images sent this month: 12, about $0.02 at the list price." in system.texts(
-        "#autotag-providers .at-hint"
+        hints
+    )
+    office.desk.save({("google", "total_limit"): 12})
+    assert (
+        "Images sent this month: 12 of 12, about $0.02 at the list price; left: 0."
+        in ada.get(SYSTEM).texts(hints)
+    )
+    # What the others have sent is none of its business.
+    assert (
+        "Images sent this month: 7 of 1,000, about $0.02 at the list price; left: 993."
+        " All instances together have used up the images of this month."
+        in mia.get(URL).texts(hints)
     )
 
 

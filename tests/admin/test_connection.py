@@ -115,7 +115,7 @@ def test_a_pause_is_shown_until_somebody_resumes(office: Office, ada: Visitor) -
     with office.host.app.app_context(), state.database.begin() as session:
         error = ProviderRefused("Google Cloud Vision answered 403.")
         gate.note_failure(session, models, "shop", "google", error)
-        gate.admit(session, models, "shop", "microsoft", 1234, 0)
+        gate.admit(session, models, "shop", "microsoft", 1234, gate.NO_LIMITS)
     overview = ada.get("/autotag/")
     assert overview.html.count("is paused") == 1
     assert "As the system Google Cloud Vision is paused" in overview.text(
@@ -131,7 +131,7 @@ def test_a_pause_is_shown_until_somebody_resumes(office: Office, ada: Visitor) -
     assert page.text(".at-notice") == "It will be asked again for the next image."
     assert "Paused since" not in page.html
     with office.host.app.app_context(), state.database.begin() as session:
-        assert gate.admit(session, models, "shop", "google", 1, 0) == 1
+        assert gate.admit(session, models, "shop", "google", 1, gate.NO_LIMITS) == 1
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,9 @@ def test_what_was_sent_and_what_that_cost(
 ) -> None:
     state = office.desk.state
     with office.host.app.app_context(), state.database.begin() as session:
-        gate.admit(session, state.database.models, "shop", "google", 1240, 0)
+        gate.admit(
+            session, state.database.models, "shop", "google", 1240, gate.NO_LIMITS
+        )
     office.desk.save({("google", "price"): price, ("google", "monthly_limit"): limit})
     section = "[aria-labelledby=autotag-section-google]"
     assert sentence in ada.get(SHOP_URL).texts(f"{section} p.at-notes")
@@ -172,6 +174,36 @@ def test_the_systems_page_says_for_whom_the_limit_is(ada: Visitor) -> None:
     hint = "Each instance may send this many."
     assert ada.get(SYSTEM_URL).text("#autotag-google-monthly-limit-help").endswith(hint)
     assert hint not in ada.get(SHOP_URL).html
+
+
+def test_the_limit_of_all_together_is_the_systems_alone(
+    office: Office, ada: Visitor
+) -> None:
+    path = ("google", "total_limit")
+    name = "setting.google.total_limit"
+    saved = ada.send(SYSTEM_URL, **{name: "50"})
+    assert saved.status == 303
+    assert office.desk.settings("shop").value(path) == 50
+    assert 'name="setting.google.total_limit"' in ada.get(SYSTEM_URL).html
+    assert "Images a month, of all instances together" not in ada.get(SHOP_URL).html
+    page = ada.send(SHOP_URL, **{name: "500"})
+    assert page.status == 400
+    assert "a field that does not belong to it: setting.google.total_limit" in page.html
+    assert office.desk.settings("shop").value(path) == 50
+
+
+def test_a_test_of_the_system_counts_towards_the_limit_of_all(
+    office: Office, ada: Visitor
+) -> None:
+    state = office.desk.state
+    office.desk.save({("google", "total_limit"): 1, ("google", "monthly_limit"): 1})
+    with office.host.app.app_context(), state.database.begin() as session:
+        models = state.database.models
+        assert gate.count(session, models, "shop", "google", 1) == 1
+        limits = gate.Limits.of("", office.desk.settings()["google"])
+        assert gate.count(session, models, "", "google", 1, limits) == 0
+    used = "Images sent this month: 1 of 1; left: 0."
+    assert used in ada.get(SYSTEM_URL).text("[aria-labelledby=autotag-section-google]")
 
 
 def test_a_price_that_is_none_is_refused(ada: Visitor) -> None:

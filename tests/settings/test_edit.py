@@ -48,6 +48,22 @@ def test_what_was_saved_holds_at_once(desk: Desk) -> None:
     assert desk.settings("shop").value(THRESHOLD) == 0.1
 
 
+def test_what_is_the_systems_alone_is_refused_for_an_instance(desk: Desk) -> None:
+    together = ("google", "total_limit")
+    desk.save({together: 7})
+    assert desk.refusals({together: 9}, "shop") == {
+        together: "can only be set for the system, not for an instance"
+    }
+    desk.save({together: None}, "shop")
+    assert desk.settings("shop").value(together) == 7
+    # Whatever got into the table otherwise.
+    table = desk.state.database.models.setting.__table__
+    section, name = together
+    row = {"instance": "shop", "section": section, "name": name, "value": "9"}
+    desk.execute(table.insert().values(row))
+    assert desk.settings("shop").value(together) == 7
+
+
 def test_who_changed_what_is_kept(desk: Desk) -> None:
     desk.save({THRESHOLD: 0.1, MAXIMUM: 5})
     desk.save({THRESHOLD: 0.1, MAXIMUM: None}, who="b" * 200)

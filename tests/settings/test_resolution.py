@@ -52,7 +52,7 @@ def test_the_nearest_layer_that_sets_a_field_counts(
         if field.combine is not override or field.is_secret:
             continue
         names = (
-            (instance, Origin.INSTANCE),
+            ({} if field.system_only else instance, Origin.INSTANCE),
             (system, Origin.SYSTEM),
             (config, Origin.CONFIG),
             ({path: field.default}, Origin.DEFAULT),
