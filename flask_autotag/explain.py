@@ -38,14 +38,15 @@ REASONS: Mapping[Outcome, str] = {
 _DIGITS, _MOST_DIGITS = 2, 20
 
 
-def _in_english(message: str, **values: object) -> str:
+def in_english(message: str, **values: object) -> str:
+    """Fill the gaps of a message, as a ``gettext`` does; where nobody translates."""
     return message % values
 
 
 def reason(
     verdict: Verdict,
     settings: Settings,
-    translate: Callable[..., str] = _in_english,
+    translate: Callable[..., str] = in_english,
 ) -> str:
     """Say why a label did or did not become a tag, such as "0.31, below 0.50".
 
@@ -146,7 +147,7 @@ def explain(
     asset: AssetRef,
     instance: str,
     settings: Settings,
-    translate: Callable[..., str] = _in_english,
+    translate: Callable[..., str] = in_english,
 ) -> Explanation:
     """Explain the tags of an asset by the settings that hold now."""
     table = models.asset.__table__
@@ -181,7 +182,7 @@ def explain_labels(
     :return: provider by provider, as in :class:`Explanation`.
     """
     return tuple(
-        _label(verdict, settings, _in_english)
+        _label(verdict, settings, in_english)
         for verdict in judge(predictions, settings)
     )
 

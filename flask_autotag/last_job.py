@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,8 +10,21 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from .assets import AssetRef
-from .jobs.queue import FAILED, TAG
+from .explain import in_english
+from .jobs.queue import CANCELLED, FAILED, QUARANTINED, QUEUED, RUNNING, TAG
 from .models import Models
+
+#: What is told of a job that is not done.
+JOB_STATES: Mapping[str, str] = {
+    QUEUED: "It waits to be classified.",
+    RUNNING: "It is being classified now.",
+    FAILED: "It could not be classified.",
+    QUARANTINED: "It is in quarantine: it brought down what looked at it, again and"
+    " again, and is tried no more unless somebody says so.",
+    CANCELLED: "It was not classified.",
+}
+#: How often it was tried.
+ONCE, OFTEN = "It was tried once.", "It was tried %(number)s times."
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,20 @@ class LastJob:
     text: str
     tries: int
     moment: datetime
+
+    def sentences(self, translate: Callable[..., str] = in_english) -> list[str]:
+        """Say what it came to; nothing if that is done.
+
+        :param translate: a ``gettext`` that fills gaps.
+        """
+        if self.state not in JOB_STATES:
+            return []
+        told = [translate(JOB_STATES[self.state]), self.text]
+        if self.tries:
+            told.append(
+                translate(ONCE if self.tries == 1 else OFTEN, number=self.tries)
+            )
+        return [sentence for sentence in told if sentence]
 
 
 def last_job(
@@ -51,3 +79,19 @@ def last_job(
     tries = row.failures + row.crashes + int(row.state == FAILED)
     moment = datetime.fromtimestamp(row.finished_at or row.created_at, UTC)
     return LastJob(row.state, row.error_text or "", tries, moment)
+
+
+def instances_with_jobs(
+    session: Session, models: Models, asset: AssetRef
+) -> Sequence[str]:
+    """List the instances in which there is a job of an image, or was one lately."""
+    table = models.job.__table__
+    return session.scalars(
+        select(table.c.instance)
+        .where(
+            table.c.asset_type == asset.type,
+            table.c.asset_id == asset.id,
+            table.c.kind == TAG,
+        )
+        .distinct()
+    ).all()

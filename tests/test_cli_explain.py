@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_autotag import AssetRef
+from flask_autotag import AssetRef, image_uploaded
 
 from .hosts import ESPRESSO, Host, store_labels
 from .settings.desk import Desk
@@ -58,6 +58,22 @@ def test_explain_for_programs(host: Host) -> None:
     )
     [label] = found["labels"]
     assert (label["label"], label["outcome"]) == ("dog", "applied")
+
+
+def test_an_image_that_could_not_be_classified(host: Host) -> None:
+    with host.app.app_context():
+        image_uploaded.send(host.app, asset=PHOTO, image=b"no image", instance="shop")
+    assert told(host, "explain", "photo", "42")[1].endswith(
+        ": It waits to be classified."
+    )
+    run(host, "worker", "--drain")
+    lines = told(host, "explain", "photo", "42")
+    assert lines[0] == "photo 42 (shop), classified: never"
+    assert lines[1].startswith("Its latest job, 20")
+    assert ": It could not be classified. " in lines[1]
+    assert lines[1].endswith(" It was tried once.")
+    found = json.loads(run(host, "explain", "photo", "42", "--json").stdout)
+    assert (found["job"]["state"], found["job"]["tries"]) == ("failed", 1)
 
 
 def test_an_image_that_several_instances_know(host: Host) -> None:

@@ -24,11 +24,11 @@ import flask_autotag
 from flask_autotag.admin.activity import SENTENCES as ACTIVITY
 from flask_autotag.admin.decision import SENTENCES
 from flask_autotag.admin.display import ORIGINS
-from flask_autotag.admin.explanation import JOB_STATES
 from flask_autotag.admin.scope import TITLES
 from flask_autotag.admin.text import DOMAIN
 from flask_autotag.admin.word_display import RULES
 from flask_autotag.explain import REASONS
+from flask_autotag.last_job import JOB_STATES, OFTEN, ONCE
 from flask_autotag.providers.registry import BUNDLED
 from flask_autotag.settings.fields import GENERAL
 
@@ -56,7 +56,7 @@ def collect() -> Catalog:
             catalog.add(text, locations=[(f"section {section.name or 'general'}", 0)])
     by_value = (ORIGINS, REASONS, JOB_STATES)
     declared = [text for texts in by_value for text in texts.values()]
-    for text in (*declared, *TITLES, *SENTENCES, *ACTIVITY):
+    for text in (*declared, *TITLES, *SENTENCES, *ACTIVITY, ONCE, OFTEN):
         catalog.add(text)
     return catalog
 

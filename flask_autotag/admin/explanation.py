@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from ..assets import AssetRef
 from ..errors import AssetError
 from ..explain import ExplainedLabel, Explanation, explain
-from ..jobs.queue import CANCELLED, FAILED, QUARANTINED, QUEUED, RUNNING
 from ..last_job import LastJob, last_job
 from ..review import row_of
 from .access import VIEW, current_state
@@ -24,14 +23,6 @@ from .scope import Scope
 from .text import gettext
 
 #: What to say of a job that is not done, by its state.
-JOB_STATES: Mapping[str, str] = {
-    QUEUED: "It waits to be classified.",
-    RUNNING: "It is being classified now.",
-    FAILED: "It could not be classified.",
-    QUARANTINED: "It is in quarantine: it brought down what looked at it, again and"
-    " again, and is tried no more unless somebody says so.",
-    CANCELLED: "It was not classified.",
-}
 
 
 @dataclass(frozen=True)
@@ -73,15 +64,7 @@ class ExplanationPage:
     @property
     def job_sentences(self) -> list[str]:
         """Say what its latest job came to; nothing if that is done, or forgotten."""
-        job = self.job
-        if job is None or job.state not in JOB_STATES:
-            return []
-        told = [gettext(JOB_STATES[job.state]), job.text]
-        if job.tries == 1:
-            told.append(gettext("It was tried once."))
-        elif job.tries:
-            told.append(gettext("It was tried %(number)s times.", number=job.tries))
-        return [sentence for sentence in told if sentence]
+        return [] if self.job is None else self.job.sentences(gettext)
 
     @property
     def activity_url(self) -> str | None:

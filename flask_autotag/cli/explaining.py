@@ -23,6 +23,7 @@ from ..explain import (
     instances_of,
 )
 from ..explain import explain as explain_asset
+from ..last_job import LastJob, instances_with_jobs, last_job
 from ..settings.resolution import Settings
 from ..sources import read
 from ..state import State
@@ -49,12 +50,16 @@ def explain(
     _, state = current()
     with working():
         asset = AssetRef(asset_type, asset_id)
-        found = _explain(state, asset, instance)
+        found, job = _explain(state, asset, instance)
     if as_json:
-        click.echo(json.dumps(asdict(found), indent=2, default=str))
+        about = {**asdict(found), "job": job and asdict(job)}
+        click.echo(json.dumps(about, indent=2, default=str))
         return
     when = "never" if found.tagged_at is None else f"{found.tagged_at:%Y-%m-%d %H:%M}"
     click.echo(f"{asset} ({found.instance}), classified: {when}")
+    if job is not None and job.sentences():
+        click.echo(f"Its latest job, {job.moment:%Y-%m-%d %H:%M}:", nl=False)
+        click.echo(f" {' '.join(job.sentences())}")
     for line in _tables(found.labels):
         click.echo(line)
     if found.decisions:
@@ -147,11 +152,18 @@ def _try(
     )
 
 
-def _explain(state: State, asset: AssetRef, instance: str | None) -> Explanation:
+def _explain(
+    state: State, asset: AssetRef, instance: str | None
+) -> tuple[Explanation, LastJob | None]:
     """Explain an asset in an instance, or in the only one that knows it."""
     models = state.database.models
     known = state.database.transact(
-        lambda session: instances_of(session, models, asset)
+        lambda session: sorted(
+            {
+                *instances_of(session, models, asset),
+                *instances_with_jobs(session, models, asset),
+            }
+        )
     )
     if not known or (instance is not None and instance not in known):
         where = f"; it is known in: {', '.join(known)}" if known else ""
@@ -164,7 +176,10 @@ def _explain(state: State, asset: AssetRef, instance: str | None) -> Explanation
     tenant = instance or known[0]
     settings = state.settings_for(tenant)
     return state.database.transact(
-        lambda session: explain_asset(session, models, asset, tenant, settings)
+        lambda session: (
+            explain_asset(session, models, asset, tenant, settings),
+            last_job(session, models, asset, tenant),
+        )
     )
 
 
