@@ -6,7 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select, true
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    any_,
+    func,
+    select,
+)
 from sqlalchemy.orm import Mapper
 
 from .assets import mapper_of, type_of
@@ -51,15 +61,14 @@ def facets(
     :raises AssetError: if it does not.
     """
     tag, assigned = models.tag.__table__, models.assignment.__table__
-    assets = _assets_of(connection, models, within, instance).subquery()
     counted = (
-        select(assigned.c.tag_id, func.count().label("assets"))
-        .join_from(assets, assigned, assigned.c.asset_id == assets.c.id)
+        _assignments_of(connection, models, within, instance)
+        .add_columns(assigned.c.tag_id, func.count().label("assets"))
         .where(assigned.c.state == APPLIED)
         .group_by(assigned.c.tag_id)
         .subquery()
     )
-    return read_counts(connection, _summed(tag, counted, counted.c.tag_id).limit(limit))
+    return read_counts(connection, _named(tag, counted, instance).limit(limit))
 
 
 def related_tags(
@@ -87,32 +96,32 @@ def related_tags(
         .group_by(assigned.c.tag_id)
         .subquery()
     )
-    return read_counts(connection, _summed(tag, counted, counted.c.tag_id).limit(limit))
+    return read_counts(connection, _named(tag, counted, instance).limit(limit))
 
 
 def most_used(models: Models, instance: str | None) -> Select[Any]:
     """Select the names of tags and how many assets have them, by their counters."""
     tag, counter = models.tag.__table__, models.counter.__table__
-    if instance is None:
-        return _summed(tag, counter, counter.c.tag_id).where(counter.c.assets > 0)
-    return (
-        select(tag.c.name, tag.c.key, counter.c.assets)
-        .join_from(counter, tag, tag.c.id == counter.c.tag_id)
-        .where(
-            counter.c.instance == instance,
-            tag.c.instance == instance,
-            counter.c.assets > 0,
+    used = _named(tag, counter, instance).where(counter.c.assets > 0)
+    return used.where(*_in_instance(counter, instance))
+
+
+def _named(tag: Any, counted: Any, instance: str | None) -> Select[Any]:
+    """Select the names of tags and their numbers of assets, the largest first.
+
+    :param counted: has the columns ``tag_id`` and ``assets``.
+    :param instance: of which all of them are; ``None`` sums those of one name.
+    """
+    named = select().join_from(counted, tag, tag.c.id == counted.c.tag_id)
+    if instance is not None:
+        return (
+            named.add_columns(tag.c.name, tag.c.key, counted.c.assets)
+            .where(tag.c.instance == instance)
+            .order_by(counted.c.assets.desc(), tag.c.key)
         )
-        .order_by(counter.c.assets.desc(), tag.c.key)
-    )
-
-
-def _summed(tag: Any, counted: Any, tag_id: ColumnElement[int]) -> Select[Any]:
-    """Sum numbers of tags that have one name in several instances."""
     assets = func.sum(counted.c.assets).label("assets")
     return (
-        select(func.min(tag.c.name).label("name"), assets)
-        .join_from(counted, tag, tag.c.id == tag_id)
+        named.add_columns(func.min(tag.c.name).label("name"), assets)
         .group_by(tag.c.key)
         .order_by(assets.desc(), tag.c.key)
     )
@@ -124,25 +133,35 @@ def read_counts(connection: Connection, statement: Select[Any]) -> list[TagCount
     return [TagCount(row.name, int(row.assets)) for row in rows]
 
 
-def _assets_of(
+def _assignments_of(
     connection: Connection, models: Models, within: Select[Any], instance: str | None
 ) -> Select[Any]:
-    """Select the assets' rows of the objects that a host selects."""
+    """Select no columns yet from the assignments of the objects that a host selects."""
     mapper, asset = _selected(within), models.asset.__table__
-    chosen = within.with_only_columns(
+    assigned = models.assignment.__table__
+    keys = within.with_only_columns(
         text_of(mapper).label("asset"), maintain_column_froms=True
-    ).subquery()
-    of_chosen = (
-        asset.c.asset_type == type_of(mapper),
-        asset.c.asset_id == chosen.c.asset,
-        *_in_instance(asset, instance),
     )
+    of_host = (asset.c.asset_type == type_of(mapper), *_in_instance(asset, instance))
     if dialect_of(connection) == "postgresql":
         # Else it reads the whole table for some objects: it cannot know how few have
         # the text of a key.
-        each = select(asset.c.id).where(*of_chosen).offset(0).lateral()
-        return select(each.c.id).join_from(chosen, each, true())
-    return select(asset.c.id).join_from(chosen, asset, and_(*of_chosen))
+        ids = select(asset.c.id).where(_is_in(asset.c.asset_id, keys), *of_host)
+        return select().select_from(assigned).where(_is_in(assigned.c.asset_id, ids))
+    chosen = keys.subquery()
+    # A join of the host's may give one object several times.
+    each = select(chosen.c.asset).distinct().subquery()
+    return (
+        select()
+        .join_from(each, asset, and_(asset.c.asset_id == each.c.asset, *of_host))
+        .join(assigned, assigned.c.asset_id == asset.c.id)
+    )
+
+
+def _is_in(column: ColumnElement[Any], values: Select[Any]) -> ColumnElement[bool]:
+    """Compare with values that PostgreSQL reads first, and then looks up."""
+    array = func.array(values.scalar_subquery(), type_=ARRAY(column.type))
+    return column == any_(array)
 
 
 def _selected(within: Select[Any]) -> Mapper[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, select, text
+from sqlalchemy.orm import aliased
 
 from flask_autotag import AssetError, AssetRef, TagCount
 
@@ -51,6 +52,13 @@ def test_counts_within_a_selection(zoo: Host) -> None:
     assert counts(autotag.tag_counts("acme", within=dogs)) == {"dog": 1, "sunset": 1}
     last = select(photo).order_by(photo.id.desc()).limit(1)
     assert counts(autotag.tag_counts(within=last)) == {"dog": 1, "sunset": 1}
+
+
+def test_an_object_that_a_join_gives_twice_counts_once(zoo: Host) -> None:
+    photo, other = zoo.Photo, aliased(zoo.Photo)
+    pairs = select(photo).join(other, other.id != photo.id)
+    once = zoo.autotag.tag_counts(within=select(photo))
+    assert zoo.autotag.tag_counts(within=pairs) == once
 
 
 @pytest.mark.parametrize("within", [select(text("1")), "photos"])
