@@ -30,6 +30,7 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.sql.expression import ColumnClause, TableClause
 
 from .models import Models
 
@@ -355,7 +356,7 @@ def insert_or_update(
     if dialect in ("mysql", "mariadb"):
         new = {column: insert.inserted[column] for column in columns}
         return cast(Insert, insert.on_duplicate_key_update(new))
-    new = {column: insert.excluded[column] for column in columns}
+    new = {column: _excluded(column) for column in columns}
     return cast(Insert, insert.on_conflict_do_update(index_elements=key, set_=new))
 
 
@@ -367,8 +368,16 @@ def insert_or_add(
     if dialect in ("mysql", "mariadb"):
         added = {column: table.c[column] + insert.inserted[column]}
         return cast(Insert, insert.on_duplicate_key_update(added))
-    added = {column: table.c[column] + insert.excluded[column]}
+    added = {column: table.c[column] + _excluded(column)}
     return cast(Insert, insert.on_conflict_do_update(index_elements=key, set_=added))
+
+
+def _excluded(column: str) -> ColumnElement[Any]:
+    """Name a column of the row that was to be inserted.
+
+    ``insert.excluded`` is the same, and copies the whole table each time.
+    """
+    return TableClause("excluded", ColumnClause(column)).c[column]
 
 
 def _insert(table: Table, dialect: str) -> Any:

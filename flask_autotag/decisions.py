@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Row, Table, delete, select
 
+from .asset_rows import ensure_rows
 from .assets import AssetRef, number_of
 from .counters import counting
 from .database import insert_or_ignore, insert_or_update
@@ -32,8 +33,6 @@ Source = Literal["provider", "person"]
 
 #: Instance and key of a tag.
 TagKey = tuple[str, str]
-
-_ASSET_KEY = ("instance", "asset_type", "asset_id")
 
 
 @dataclass(frozen=True)
@@ -56,16 +55,18 @@ class Decisions:
         one word was applied and another rejected that are the same tag now, it is
         applied.
     :ivar moved: what stands in the table under another name.
+    :ivar rows: all tags of the asset, whoever says so, with ``key`` and ``name``.
     """
 
     states: dict[str, str] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
+    rows: list[Row[Any]] = field(default_factory=list)
 
 
 def read_decisions(
     connection: Connection, models: Models, vocabularies: Mapping[int, Vocabulary]
 ) -> dict[int, Decisions]:
-    """Read what people decided.
+    """Read what people decided, and with it all tags that the assets have.
 
     :param vocabularies: of each asset, by its row.
     """
@@ -74,10 +75,12 @@ def read_decisions(
     rows = connection.execute(
         select(assignment, tag.c.key, tag.c.name)
         .join_from(assignment, tag, assignment.c.tag_id == tag.c.id)
-        .where(assignment.c.asset_id.in_(list(found)), assignment.c.source == PERSON)
+        .where(assignment.c.asset_id.in_(list(found)))
     )
     for row in rows:
-        _note(found[row.asset_id], row, vocabularies[row.asset_id])
+        found[row.asset_id].rows.append(row)
+        if row.source == PERSON:
+            _note(found[row.asset_id], row, vocabularies[row.asset_id])
     return found
 
 
@@ -99,20 +102,21 @@ def settle(
     models: Models,
     instances: Mapping[int, str],
     decisions: Mapping[int, Decisions],
-) -> None:
+) -> bool:
     """Put decisions under the names that their words have now; drop what was dropped.
 
     :param instances: of each asset, by its row.
+    :return: whether there was anything to do.
     """
     moved = [
         (asset_id, each)
         for asset_id, decided in decisions.items()
         for each in decided.moved
     ]
-    if not moved:
-        return
-    with counting(connection, models, {asset_id for asset_id, _ in moved}):
-        _move(connection, models, instances, decisions, moved)
+    if moved:
+        with counting(connection, models, {asset_id for asset_id, _ in moved}):
+            _move(connection, models, instances, decisions, moved)
+    return bool(moved)
 
 
 def _move(
@@ -160,7 +164,9 @@ def decide(
     :param state: :data:`.verdicts.APPLIED` or :data:`.verdicts.REJECTED`.
     :param who: the user's name.
     """
-    asset_id = ensure_asset(connection, models.asset.__table__, asset, instance)
+    name_of_asset = (instance, asset.type, asset.id)
+    rows = ensure_rows(connection, models.asset.__table__, {name_of_asset: {}})
+    asset_id = rows[name_of_asset]
     vocabulary = read_vocabulary(connection, models, instance)
     name = vocabulary.called(name)
     wanted = {(instance, name.key): name}
@@ -216,23 +222,6 @@ def _drop_former(
             assignment.c.asset_id == asset_id, assignment.c.tag_id.in_(former)
         )
     )
-
-
-def ensure_asset(
-    connection: Connection, table: Table, asset: AssetRef, instance: str
-) -> int:
-    """Give the id of an asset's row, made if it is new, and locked either way."""
-    key = dict(zip(_ASSET_KEY, (instance, asset.type, asset.id), strict=True))
-    # An UPDATE that changes nothing locks a row that is there.
-    statement = insert_or_update(
-        table, connection.dialect.name, _ASSET_KEY, ["asset_type"]
-    )
-    connection.execute(statement, [key])
-    same = [table.c[name] == value for name, value in key.items()]
-    found: int = connection.execute(
-        select(table.c.id).where(*same).with_for_update()
-    ).scalar_one()
-    return found
 
 
 def ensure_tags(

@@ -212,7 +212,7 @@ def read_chunk(
         for row in rows
     }
     decided = decide(session, models, entries)
-    stored = _stored(session, models, entries)
+    stored = _stored(decided)
     return Chunk(
         rows[-1].id if rows else None,
         entries,
@@ -238,7 +238,7 @@ def compare(
     :param entries: the predictions, stored or not, and the settings to judge them by.
     """
     decided = decide(session, models, entries)
-    stored = _stored(session, models, entries)
+    stored = _stored(decided)
     return list(_differences(entries, decided.choices, stored))
 
 
@@ -277,27 +277,16 @@ def _chunks(
 _Essence = tuple[str, str, str | None, str | None, float | None]
 
 
-def _stored(
-    session: Session, models: Models, asset_ids: Iterable[int]
-) -> dict[int, set[_Essence]]:
-    """Read the tags that providers applied or suggested."""
-    tag, assignment = models.tag.__table__, models.assignment.__table__
-    found: dict[int, set[_Essence]] = {asset_id: set() for asset_id in asset_ids}
-    rows = session.execute(
-        select(
-            assignment.c.asset_id,
-            assignment.c.state,
-            tag.c.key,
-            assignment.c.providers,
-            assignment.c.model,
-            assignment.c.confidence,
-        )
-        .join_from(assignment, tag, tag.c.id == assignment.c.tag_id)
-        .where(assignment.c.asset_id.in_(list(found)), assignment.c.source == PROVIDER)
-    )
-    for row in rows:
-        found[row.asset_id].add(tuple(row[1:]))
-    return found
+def _stored(decided: Decided) -> dict[int, set[_Essence]]:
+    """Give the tags that providers applied or suggested, by the assets' rows."""
+    return {
+        asset_id: {
+            (row.state, row.key, row.providers, row.model, row.confidence)
+            for row in people.rows
+            if row.source == PROVIDER
+        }
+        for asset_id, people in decided.people.items()
+    }
 
 
 def _essence(choice: Choice) -> _Essence:

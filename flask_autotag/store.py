@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Connection,
+    Row,
     Table,
     delete,
     insert,
@@ -18,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from . import counters
+from .asset_rows import NAME_COLUMNS, Name, ensure_rows, is_named
 from .assets import AssetRef
 from .counters import counting
 from .database import insert_or_update, lock_writers
@@ -37,10 +40,6 @@ from .tagging import Choice, Classified, choose
 from .verdicts import APPLIED
 from .vocabulary import TagName
 
-#: Instance, type and id.
-Name = tuple[str, str, str]
-
-_ASSET_KEY = ("instance", "asset_type", "asset_id")
 #: Digits of a stored confidence: a label more or less is no difference.
 _DIGITS = 4
 
@@ -84,55 +83,50 @@ def store(session: Session, models: Models, entries: Iterable[Entry]) -> None:
     now = datetime.now(UTC).replace(tzinfo=None)
     latest = {entry.name: entry for entry in entries}
     chosen = [latest[name] for name in sorted(latest)]
-    lock_writers(session, models.asset.__table__)
-    before = _read_assets(session, models.asset.__table__, chosen)
-    _store_assets(session, models.asset.__table__, chosen, now)
-    # Again: those that were there may have been deleted until they were locked.
-    rows = _read_assets(session, models.asset.__table__, chosen)
-    by_row = {rows[entry.name].id: entry for entry in chosen}
-    _forget_other_bytes(session, models.prediction.__table__, before, chosen)
-    _store_predictions(session, models.prediction.__table__, by_row, now)
+    connection = session.connection()
+    asset, prediction = models.asset.__table__, models.prediction.__table__
+    lock_writers(connection, asset)
+    before = _read_assets(connection, asset, chosen)
+    rows = _ensure_assets(connection, asset, chosen, now)
+    by_row = {rows[entry.name]: entry for entry in chosen}
+    _forget_other_bytes(connection, prediction, before, chosen)
+    _store_predictions(connection, prediction, by_row, now)
     by_row = _completed(session, models, by_row)
     assign(session, models, by_row, decide(session, models, by_row), now)
 
 
-def _store_assets(
-    session: Session, table: Table, entries: Sequence[Entry], now: datetime
-) -> None:
-    """Make the row of each asset, or change it."""
-    new = [
+def _ensure_assets(
+    connection: Connection, table: Table, entries: Sequence[Entry], now: datetime
+) -> dict[Name, int]:
+    """Make the row of each asset, or change it.
+
+    Rows that were read before may have been deleted meanwhile: these are new.
+    """
+    return ensure_rows(
+        connection,
+        table,
         {
-            **dict(zip(_ASSET_KEY, entry.name, strict=True)),
-            "sha256": entry.classified.sha256,
-            "tagged_at": now,
-        }
-        for entry in entries
-    ]
-    dialect = session.get_bind().dialect.name
-    changed = ("sha256", "tagged_at")
-    session.execute(insert_or_update(table, dialect, _ASSET_KEY, changed), new)
+            entry.name: {"sha256": entry.classified.sha256, "tagged_at": now}
+            for entry in entries
+        },
+    )
 
 
 def _read_assets(
-    session: Session, table: Table, entries: Sequence[Entry]
+    connection: Connection, table: Table, entries: Sequence[Entry]
 ) -> dict[Name, _Known]:
     """Read the rows that assets have."""
-    columns = [table.c[name] for name in _ASSET_KEY]
+    columns = [table.c[column] for column in NAME_COLUMNS]
     wanted = {entry.name for entry in entries}
-    found = session.execute(
-        select(*columns, table.c.id, table.c.sha256).where(
-            # Both of them lead an index, where a row value would not everywhere.
-            table.c.instance.in_({entry.instance for entry in entries}),
-            table.c.asset_type.in_({entry.asset.type for entry in entries}),
-            table.c.asset_id.in_({entry.asset.id for entry in entries}),
-        )
+    found = connection.execute(
+        select(*columns, table.c.id, table.c.sha256).where(is_named(table, wanted))
     )
     rows = {tuple(row[:3]): _Known(row.id, row.sha256) for row in found}
     return {name: rows[name] for name in wanted & rows.keys()}
 
 
 def _forget_other_bytes(
-    session: Session,
+    connection: Connection,
     table: Table,
     before: Mapping[Name, _Known],
     entries: Sequence[Entry],
@@ -145,7 +139,7 @@ def _forget_other_bytes(
         and before[entry.name].sha256 not in (None, entry.classified.sha256)
     ]
     if others:
-        session.execute(delete(table).where(table.c.asset_id.in_(others)))
+        connection.execute(delete(table).where(table.c.asset_id.in_(others)))
 
 
 def _completed(
@@ -182,7 +176,7 @@ def read_predictions(
 
 
 def _store_predictions(
-    session: Session, table: Table, by_row: Mapping[int, Entry], now: datetime
+    connection: Connection, table: Table, by_row: Mapping[int, Entry], now: datetime
 ) -> None:
     rows: list[dict[str, Any]] = [
         {
@@ -201,8 +195,8 @@ def _store_predictions(
     if rows:
         key = ("asset_id", "provider")
         changed = ("model", "labels", "created_at")
-        dialect = session.get_bind().dialect.name
-        session.execute(insert_or_update(table, dialect, key, changed), rows)
+        statement = insert_or_update(table, connection.dialect.name, key, changed)
+        connection.execute(statement, rows)
 
 
 @dataclass(frozen=True)
@@ -253,20 +247,25 @@ def assign(
     What people decided stays, under the names that its words have now.
     """
     instances = {asset_id: entry.instance for asset_id, entry in by_row.items()}
-    settle(session.connection(), models, instances, decided.people)
+    connection = session.connection()
+    standing: Iterable[Row[Any]] = chain.from_iterable(
+        people.rows for people in decided.people.values()
+    )
+    if settle(connection, models, instances, decided.people):
+        standing = counters.read_standing(connection, models, instances.keys())
     wanted = {
         (instances[asset_id], choice.key): choice
         for asset_id, chosen in decided.choices.items()
         for choice in chosen
     }
     tag_ids = ensure_tags(
-        session.connection(),
+        connection,
         models.tag.__table__,
         {place: TagName(choice.key, choice.name) for place, choice in wanted.items()},
         {place: choice.concept for place, choice in wanted.items()},
     )
     rows = _assignments(by_row, decided.choices, tag_ids, now)
-    _replace(session.connection(), models, instances, rows)
+    _replace(connection, models, instances, list(standing), rows)
 
 
 def _assignments(
@@ -297,6 +296,7 @@ def _replace(
     connection: Connection,
     models: Models,
     instances: Mapping[int, str],
+    standing: Sequence[Row[Any]],
     rows: Sequence[dict[str, Any]],
 ) -> None:
     """Put *rows* in the place of what providers said of some assets, and count.
@@ -305,9 +305,9 @@ def _replace(
     every upload, whose rows are known here before and after.
 
     :param instances: of each asset, by its row, which the caller has locked.
+    :param standing: the assets' tags, whoever says so.
     """
     table = models.assignment.__table__
-    standing = counters.read_standing(connection, models, instances.keys())
     stale = [row for row in standing if row.source == PROVIDER]
     if stale:
         connection.execute(

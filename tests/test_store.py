@@ -43,14 +43,14 @@ def write(host: Host, *assets: AssetRef) -> list[str]:
     return statements
 
 
-def test_the_write_of_an_upload_takes_nine_statements(any_host: Host) -> None:
+def test_the_write_of_an_upload_takes_seven_statements(any_host: Host) -> None:
     with any_host.app.app_context():
         write(any_host, AssetRef("photo", "2"))
         first = write(any_host, PHOTO)
         again = write(any_host, PHOTO)
         counts = {tag.name: tag.count for tag in any_host.autotag.tag_counts()}
         # SQLite's lock is one more.
-        most = 9 + (any_host.db.engine.dialect.name == "sqlite")
+        most = 7 + (any_host.db.engine.dialect.name == "sqlite")
     assert len(first) == most, "\n".join(first)
     # What was there is deleted, and no counter changes.
     assert len(again) == most, "\n".join(again)
