@@ -11,8 +11,9 @@ from . import decisions, query, store
 from .assets import AssetRef, ImageSource, Upload, saved_ref
 from .database import Database, writing_connection
 from .errors import TransactionError
-from .explain import Explanation, explain, instances_of
+from .explain import Explanation, explain
 from .hooks import Hooks
+from .instances import instance_meant
 from .jobs import outbox, queue
 from .jobs.again import path_again
 from .jobs.loading import load_asset
@@ -60,7 +61,9 @@ class TagAPI(Questions):
             data = load_asset(state, ref)
         else:
             data = read(image, state.config.max_image_bytes)
-        tenant = instance or self._hooks.instance_of(asset)
+        tenant = instance or database.transact(
+            lambda session: self._instance_meant(session, asset, ref)
+        )
         settings = state.settings_for(tenant)
         # Here and not above: a host that starts asks nobody yet.
         from . import remote
@@ -95,10 +98,12 @@ class TagAPI(Questions):
         :param name: of the tag. A word that the vocabulary calls otherwise is taken for
             what it is called now.
         :param instance: the tenant; by default the one that :meth:`watch` finds for a
-            watched model, else ``"default"``.
+            watched model, else ``"default"``; but the only one that knows the asset,
+            where that one does not.
         :param person: who decides, for those who ask later; by default who
             :meth:`user_namer` says it is.
-        :raises AssetError: if *asset* cannot be named.
+        :raises AssetError: if *asset* cannot be named, or several tenants know it and
+            none of them is the default.
         :raises ValueError: if *name* can be no tag.
         """
         self._decide(asset, name, APPLIED, instance, person)
@@ -168,18 +173,18 @@ class TagAPI(Questions):
         state, ref = self._state(), saved_ref(asset)
         with state.database.reading() as session:
             path = path_again(session, state, ref)
-        tenant = instance or self._hooks.instance_of(asset)
+            tenant = instance or self._instance_meant(session, asset, ref)
         outbox.submit(self._app(), state, Upload(ref, path, tenant))
 
     def explain(self, asset: object, *, instance: str | None = None) -> Explanation:
         """Explain why each label of an asset did or did not become a tag.
 
         :param asset: a model instance, or an :class:`AssetRef`.
-        :param instance: as in :meth:`add_tag`; but where that instance knows nothing of
-            the asset and exactly one other does, it is that one.
+        :param instance: as in :meth:`add_tag`.
         """
         state, ref = self._state(), saved_ref(asset)
-        tenant = instance or self._instance_that_knows(asset, ref)
+        with state.database.reading() as session:
+            tenant = instance or self._instance_meant(session, asset, ref)
         settings = state.settings_for(tenant)
         with state.database.reading() as session:
             return explain(session, state.database.models, ref, tenant, settings)
@@ -223,12 +228,12 @@ class TagAPI(Questions):
 
         self._write(work)
 
-    def _instance_that_knows(self, asset: object, ref: AssetRef) -> str:
-        """Give the instance of an asset, or the only one that knows it."""
-        state, tenant = self._state(), self._hooks.instance_of(asset)
-        with state.database.reading() as session:
-            known = instances_of(session, state.database.models, ref)
-        return known[0] if len(known) == 1 else tenant
+    def _instance_meant(
+        self, session: Session | Connection, asset: object, ref: AssetRef
+    ) -> str:
+        """Say which instance is meant where none is named."""
+        models, usual = self._state().database.models, self._hooks.instance_of(asset)
+        return instance_meant(session, models, ref, usual)
 
     def _decide(
         self,
@@ -238,15 +243,15 @@ class TagAPI(Questions):
         instance: str | None,
         person: str | None,
     ) -> None:
-        state, ref, tag = self._state(), saved_ref(asset), tag_name(name)
-        tenant = instance or self._hooks.instance_of(asset)
+        ref, tag = saved_ref(asset), tag_name(name)
+        models = self._state().database.models
         who = person or self._hooks.user_name()
-        models = state.database.models
-        self._write(
-            lambda connection: decisions.decide(
-                connection, models, ref, tenant, tag, decision, who
-            )
-        )
+
+        def work(connection: Connection) -> None:
+            tenant = instance or self._instance_meant(connection, asset, ref)
+            decisions.decide(connection, models, ref, tenant, tag, decision, who)
+
+        self._write(work)
 
     def _write(self, work: Callable[[Connection], None]) -> None:
         """Write in the host's transaction if it has one, else in one of our own."""

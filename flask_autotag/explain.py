@@ -187,18 +187,6 @@ def explain_labels(
     )
 
 
-def instances_of(session: Session, models: Models, asset: AssetRef) -> list[str]:
-    """List the instances in which something is known of an asset."""
-    table = models.asset.__table__
-    return list(
-        session.scalars(
-            select(table.c.instance)
-            .where(table.c.asset_type == asset.type, table.c.asset_id == asset.id)
-            .order_by(table.c.instance)
-        )
-    )
-
-
 def _label(
     verdict: Verdict, settings: Settings, translate: Callable[..., str]
 ) -> ExplainedLabel:

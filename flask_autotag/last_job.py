@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -79,19 +79,3 @@ def last_job(
     tries = row.failures + row.crashes + int(row.state == FAILED)
     moment = datetime.fromtimestamp(row.finished_at or row.created_at, UTC)
     return LastJob(row.state, row.error_text or "", tries, moment)
-
-
-def instances_with_jobs(
-    session: Session, models: Models, asset: AssetRef
-) -> Sequence[str]:
-    """List the instances in which there is a job of an image, or was one lately."""
-    table = models.job.__table__
-    return session.scalars(
-        select(table.c.instance)
-        .where(
-            table.c.asset_type == asset.type,
-            table.c.asset_id == asset.id,
-            table.c.kind == TAG,
-        )
-        .distinct()
-    ).all()

@@ -234,18 +234,60 @@ def test_explain_tells_why(tagged: Host) -> None:
     assert found.decisions[1].confidence == 0.9
 
 
-def test_explain_takes_the_only_instance_that_knows_the_asset(host: Host) -> None:
-    with host.app.app_context():
+class TestWithoutAnInstance:
+    def test_the_only_one_that_knows_the_asset_is_meant(self, any_host: Host) -> None:
+        autotag = any_host.autotag
+        with any_host.app.app_context():
+            store_labels(any_host, PHOTO, LABELS, "shop")
+            autotag.reject_tag(PHOTO, "dog")
+            autotag.add_tag(PHOTO, "Rex")
+            assert [tag.name for tag in autotag.tags_for(PHOTO, "shop")] == [
+                "Rex",
+                "wolf",
+            ]
+            assert autotag.explain(PHOTO).instance == "shop"
+            autotag.tag_now(PHOTO, image=ESPRESSO)
+            assert autotag.tags_for(PHOTO, "default") == []
+            assert "espresso" in names(any_host)
+
+    def test_one_that_is_to_tag_it_knows_it_too(self, any_host: Host) -> None:
+        with any_host.app.app_context():
+            image_uploaded.send(
+                any_host.app, asset=PHOTO, image=str(ESPRESSO), instance="shop"
+            )
+            any_host.autotag.add_tag(PHOTO, "Rex")
+            assert len(any_host.autotag.tags_for(PHOTO, "shop")) == 1
+
+    def test_of_several_others_none_is_guessed(self, any_host: Host) -> None:
+        autotag = any_host.autotag
+        said = (
+            "photo 7 is an image of news, shop, and not of default: say which is meant,"
+            " with instance=."
+        )
+        with any_host.app.app_context():
+            for tenant in ("shop", "news"):
+                store_labels(any_host, PHOTO, LABELS, tenant)
+            for act in (
+                lambda: autotag.reject_tag(PHOTO, "dog"),
+                lambda: autotag.tag_now(PHOTO, image=ESPRESSO),
+                lambda: autotag.explain(PHOTO),
+            ):
+                with pytest.raises(AssetError) as caught:
+                    act()
+                assert str(caught.value) == said
+            assert len(autotag.tags_for(PHOTO, "shop")) == 2
+            assert autotag.tags_for(PHOTO, "default") == []
+
+    def test_the_usual_one_is_meant_if_it_knows_the_asset(self, host: Host) -> None:
         add, explain = host.autotag.add_tag, host.autotag.explain
-        add(PHOTO, "dog", instance="shop")
-        assert explain(PHOTO).instance == "shop"
-        assert explain(PHOTO, instance="news").decisions == ()
-        add(PHOTO, "dog", instance="news")
-        assert explain(PHOTO).instance == "default"
-        assert explain(PHOTO).decisions == ()
-        add(PHOTO, "cat")
-        assert explain(PHOTO).instance == "default"
-        assert [each.tag for each in explain(PHOTO).decisions] == ["cat"]
+        with host.app.app_context():
+            add(PHOTO, "dog", instance="default")
+            add(PHOTO, "dog", instance="shop")
+            add(PHOTO, "cat")
+            assert explain(PHOTO).instance == "default"
+            found = {each.tag for each in explain(PHOTO).decisions}
+            assert found == {"cat", "dog"}
+            assert explain(PHOTO, instance="news").decisions == ()
 
 
 def test_explain_of_what_nobody_knows_is_empty(host: Host) -> None:

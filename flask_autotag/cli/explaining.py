@@ -20,10 +20,10 @@ from ..explain import (
     ExplainedLabel,
     Explanation,
     explain_labels,
-    instances_of,
 )
 from ..explain import explain as explain_asset
-from ..last_job import LastJob, instances_with_jobs, last_job
+from ..instances import instances_of
+from ..last_job import LastJob, last_job
 from ..settings.resolution import Settings
 from ..sources import read
 from ..state import State
@@ -158,12 +158,7 @@ def _explain(
     """Explain an asset in an instance, or in the only one that knows it."""
     models = state.database.models
     known = state.database.transact(
-        lambda session: sorted(
-            {
-                *instances_of(session, models, asset),
-                *instances_with_jobs(session, models, asset),
-            }
-        )
+        lambda session: instances_of(session, models, asset)
     )
     if not known or (instance is not None and instance not in known):
         where = f"; it is known in: {', '.join(known)}" if known else ""

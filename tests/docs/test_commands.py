@@ -127,7 +127,8 @@ def test_the_commands_of(
     with tagging_stage(tmp_path) as names:
         app, autotag = names["app"], names["autotag"]
         autotag.watch(names["Photo"], image=lambda photo: photo.path)
-        autotag.add_tag(AssetRef("photo", "42"), "Rex")
+        for number in ("42", "43"):
+            autotag.add_tag(AssetRef("photo", number), "Rex")
         for document, line in read_commands():
             arguments = arguments_of(line)
             if document == name and is_run(" ".join(arguments)):
