@@ -6,6 +6,8 @@ labels of the others nothing.
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -37,6 +39,8 @@ from .timings import ASK
 
 if TYPE_CHECKING:
     from flask import Flask
+
+logger = logging.getLogger(__name__)
 
 #: Requests that one thread's batch has under way at a time.
 _AT_A_TIME = 4
@@ -331,8 +335,18 @@ def _ask(
 
 
 def _raised(provider: Kind, error: Exception) -> ProviderError:
-    # Of a provider of others; its words might hold the key.
+    log_fault(provider, error)
     return ProviderError(f"{provider.section.title} raised {type(error).__name__}.")
+
+
+def log_fault(provider: Kind, error: Exception) -> None:
+    """Tell its author where a provider of others failed, but not the error's words.
+
+    They might hold the key.
+    """
+    where = "".join(traceback.format_tb(error.__traceback__))
+    kind = type(error).__name__
+    logger.error("%s raised %s in\n%s", provider.section.title, kind, where)
 
 
 def _prediction(request: _Request, labels: Sequence[Label]) -> Prediction:

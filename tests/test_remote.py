@@ -231,18 +231,27 @@ class TestFailures:
         assert all("Cup" in tags(cloud_host, number) for number in range(8))
 
     def test_a_provider_of_others_that_raises(
-        self, cloud_host: Host, monkeypatch: pytest.MonkeyPatch
+        self,
+        cloud_host: Host,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         from flask_autotag.providers.google_vision import GoogleVisionProvider
 
+        secret = "AIza-secret-" + "0123"
+
         def broken(*_: Any) -> Any:
-            raise KeyError("AIza-secret-0123")
+            raise KeyError(secret)
 
         monkeypatch.setattr(GoogleVisionProvider, "classify", broken)
         upload(cloud_host, 1)
         drain(cloud_host)
         [job] = cloud_host.jobs()
         assert job.error_text == "Google Cloud Vision raised KeyError."
+        # Its author reads where, and nobody what.
+        assert "Google Cloud Vision raised KeyError in" in caplog.text
+        assert "in broken\n" in caplog.text
+        assert secret not in caplog.text
 
 
 @pytest.mark.parametrize(

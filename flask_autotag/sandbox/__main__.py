@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from typing import IO, Any, TypeVar
 
@@ -30,6 +31,8 @@ NICENESS = 10
 SECONDS_OF_GRACE = 5.0
 #: Bytes of the largest file that a child may write; it has none to write.
 LARGEST_FILE = MIB
+#: The folder of all code that is ours.
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 def main() -> None:
@@ -154,7 +157,17 @@ def _trying(name: str, work: Callable[..., T], *arguments: Any) -> T | TaggingEr
 
 def _raised(what: str, error: BaseException) -> ClassifierError:
     text = " ".join(str(error).split())
-    return ClassifierError(f"{what} raised {type(error).__name__}: {text:.200}")
+    kind = type(error).__name__
+    return ClassifierError(f"{what} raised {kind}: {text:.200}{_place(error)}")
+
+
+def _place(error: BaseException) -> str:
+    """Say in which line it was raised, for nobody sees the traceback; not of ours."""
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    file = frame.f_code.co_filename
+    return (
+        "" if file.startswith(_PACKAGE) else f" ({os.path.basename(file)}, line {line})"
+    )
 
 
 def _predict(provider: LocalProvider, image: Image.Image) -> dict[str, Any]:

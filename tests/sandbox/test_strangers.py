@@ -95,11 +95,13 @@ def test_one_that_works(announce: Announce, sqlite_url: str) -> None:
     [
         (
             {"said": "raise RuntimeError('boom')"},
-            "Classifying the image with stranger raised RuntimeError: boom",
+            "Classifying the image with stranger raised RuntimeError: boom"
+            " (stranger_package.py, line 29)",
         ),
         (
             {"said": "raise SystemExit"},
-            "Classifying the image with stranger raised SystemExit: ",
+            "Classifying the image with stranger raised SystemExit: "
+            " (stranger_package.py, line 29)",
         ),
         (
             {"said": "return []"},
@@ -128,7 +130,8 @@ def test_one_that_works(announce: Announce, sqlite_url: str) -> None:
         ),
         (
             {"made": "raise RuntimeError('no weights')"},
-            "Classifying the image with stranger raised RuntimeError: no weights",
+            "Classifying the image with stranger raised RuntimeError: no weights"
+            " (stranger_package.py, line 26)",
         ),
         (
             {"options": "raise RuntimeError('no folder')"},
