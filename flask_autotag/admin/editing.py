@@ -226,7 +226,11 @@ def _save(page: Page, sent: Sent) -> ResponseReturnValue:
     if jobs:
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         page.state.runner.wake(app, page.state, jobs)
-    told = {"applied": bool(jobs), "cleared": bool(saved.cleared)}
+    told = {
+        "applied": bool(jobs),
+        "cleared": bool(saved.cleared),
+        "began": saved.after.resolve().enabled and not saved.before.resolve().enabled,
+    }
     marks: dict[str, Any] = {name: "1" for name, true in told.items() if true}
     marks["saved"] = "1" if saved.changes_anything else "0"
     url = url_for(request.endpoint or "", **request.view_args or {}, **marks)
@@ -320,6 +324,13 @@ def _saved_sentence() -> str:
     if "applied" in request.args:
         sentences.append(
             gettext("Existing images are being brought up to date in the background.")
+        )
+    if "began" in request.args:
+        sentences.append(
+            gettext(
+                "Images that were uploaded while tagging was off have no tags: 'flask"
+                " autotag tag-untagged' gives them some."
+            )
         )
     if "cleared" in request.args:
         sentences.append(

@@ -89,6 +89,22 @@ def test_saving_nothing_says_so(office: Office, ada: Visitor) -> None:
     assert len(office.desk.changes()) == 1
 
 
+def test_turning_it_on_tells_of_the_images_that_came_before(ada: Visitor) -> None:
+    hint = "'flask autotag tag-untagged' gives them some."
+
+    def notice(path: str, switch: str) -> str:
+        saved = ada.send(path, **{ENABLED: switch})
+        return ada.get(saved.location or "").text(".at-notice")
+
+    assert hint not in notice(SHOP_URL, "off")
+    assert notice(SHOP_URL, "on").endswith(hint)
+    notice(SYSTEM_URL, "off")
+    notice(SHOP_URL, "off")
+    # It still tags nothing, because of the system.
+    assert hint not in notice(SHOP_URL, "on")
+    assert notice(SYSTEM_URL, "on").endswith(hint)
+
+
 def test_history_cuts_long_values_and_tells_of_replaced_keys(ada: Visitor) -> None:
     ada.send(SYSTEM_URL, **{GOOGLE_KEY: SECRET, "setting.microsoft.price": "1"})
     ada.send(SYSTEM_URL, **{GOOGLE_KEY: f"{SECRET}4"})
