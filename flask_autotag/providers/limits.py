@@ -32,8 +32,8 @@ def limit_fields() -> tuple[Field, ...]:
             0,
             checks.whole_number(0, 1_000_000_000),
             "Images a month, of all instances together",
-            "How many images all instances together may send in a calendar month (UTC)."
-            " 0 means no limit.",
+            "How many images all instances together may send in a calendar month (UTC),"
+            " whoever's key they use. 0 means no limit.",
             Input.COUNT,
             system_only=True,
         ),
