@@ -140,4 +140,4 @@ def test_providers(any_host: Host) -> None:
     assert [one.state.paused for one in shop.closed] == ["The key was not accepted."]
     [busy] = news.closed
     assert 80 < busy.state.resting <= 90
-    assert news.calls == {"google": 5, "microsoft": 0}
+    assert news.calls == {"google": Calls(5, 12), "microsoft": Calls()}
