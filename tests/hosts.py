@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +80,8 @@ def make_db() -> tuple[SQLAlchemy, type[Any]]:
 @contextmanager
 def make_host(url: str, **config: Any) -> Iterator[Host]:
     """Run a host on the database at *url*, with all its tables."""
-    db, photo = make_db()
-    app = Flask("host")
-    app.config.update(SQLALCHEMY_DATABASE_URI=url, AUTOTAG_RUNNER="none")
-    app.config.update(config)
-    db.init_app(app)
-    host = Host(app, db, photo, AutoTag(app))
+    host = _install(url, config)
+    app, db = host.app, host.db
 
     def failed(_sender: Flask, **arguments: Any) -> None:
         host.failures.append(arguments)
@@ -96,9 +94,39 @@ def make_host(url: str, **config: Any) -> Iterator[Host]:
         image_tagged.connected_to(tagged, app),
     ):
         with app.app_context():
-            db.create_all()
+            _create_tables(db)
         yield host
         close(app, db)
+
+
+def _install(url: str, config: Mapping[str, Any]) -> Host:
+    db, photo = make_db()
+    app = Flask("host")
+    app.config.update(SQLALCHEMY_DATABASE_URI=url, AUTOTAG_RUNNER="none")
+    app.config.update(config)
+    db.init_app(app)
+    return Host(app, db, photo, AutoTag(app))
+
+
+def _create_tables(db: SQLAlchemy) -> None:
+    """Make all tables; a new SQLite file is copied, which takes a tenth of the time."""
+    path = db.engine.url.database
+    if db.engine.dialect.name == "sqlite" and path and not Path(path).exists():
+        Path(path).write_bytes(_empty_sqlite_file())
+    else:
+        db.create_all()
+
+
+@cache
+def _empty_sqlite_file() -> bytes:
+    """Make a SQLite file with all tables of a host."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "host.sqlite"
+        host = _install(f"sqlite:///{path}", {})
+        with host.app.app_context():
+            host.db.create_all()
+        close(host.app, host.db)
+        return path.read_bytes()
 
 
 def close(app: Flask, *dbs: SQLAlchemy) -> None:
