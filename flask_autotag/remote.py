@@ -6,8 +6,6 @@ labels of the others nothing.
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -39,8 +37,6 @@ from .timings import ASK
 
 if TYPE_CHECKING:
     from flask import Flask
-
-logger = logging.getLogger(__name__)
 
 #: Requests that one thread's batch has under way at a time.
 _AT_A_TIME = 4
@@ -163,8 +159,9 @@ def _requests(
         try:
             model = provider.model(settings[provider.name])
         except Exception as error:
+            failure = _raised(state, provider, error)
             for place in chain(*same_bytes.values()):
-                results[place].failures[provider.name] = _raised(provider, error)
+                results[place].failures[provider.name] = failure
             continue
         scope = "" if state.config.reuse_across_instances else instance
         inquiry = Inquiry(state.database.models, scope, provider.name, model)
@@ -331,22 +328,14 @@ def _ask(
     except TaggingError:
         raise
     except Exception as error:
-        raise _raised(provider, error) from None
+        raise _raised(state, provider, error) from None
 
 
-def _raised(provider: Kind, error: Exception) -> ProviderError:
-    log_fault(provider, error)
-    return ProviderError(f"{provider.section.title} raised {type(error).__name__}.")
-
-
-def log_fault(provider: Kind, error: Exception) -> None:
-    """Tell its author where a provider of others failed, but not the error's words.
-
-    They might hold the key.
-    """
-    where = "".join(traceback.format_tb(error.__traceback__))
-    kind = type(error).__name__
-    logger.error("%s raised %s in\n%s", provider.section.title, kind, where)
+def _raised(state: State, provider: Kind, error: Exception) -> ProviderError:
+    # Of a provider of others; its words might hold the key.
+    said = f"{provider.section.title} raised {type(error).__name__}"
+    state.troubles.log_lines(f"{said} in", error)
+    return ProviderError(f"{said}.")
 
 
 def _prediction(request: _Request, labels: Sequence[Label]) -> Prediction:

@@ -6,6 +6,7 @@ import logging
 import math
 import threading
 import time
+import traceback
 
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
@@ -43,6 +44,15 @@ class Troubles:
             logger.log(level, "%s %s %s", sentence, said_by(error), TABLES_ADVICE)
         else:
             logger.log(level, sentence, exc_info=error)
+
+    def log_lines(self, sentence: str, error: Exception) -> None:
+        """Log in which lines an error was raised, and not its words, as rarely.
+
+        For code of others that has a key, which the words might hold.
+        """
+        if self._is_due((sentence, type(error).__name__)):
+            lines = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("%s\n%s", sentence, lines)
 
     def _is_due(self, trouble: tuple[str, str]) -> bool:
         now = time.monotonic()

@@ -81,3 +81,18 @@ def test_of_a_database_its_own_words_do(caplog: pytest.LogCaptureFixture) -> Non
         " tables are missing, 'flask autotag init-db' makes them, or a migration; those"
         " of an older release need 'flask autotag upgrade-db'."
     )
+
+
+def test_the_lines_of_an_error_without_its_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = Troubles()
+    for _ in range(2):
+        try:
+            raise KeyError("the " + "key")
+        except KeyError as error:
+            log.log_lines("It raised KeyError in", error)
+    [record] = caplog.records
+    assert record.getMessage().startswith("It raised KeyError in\n  File ")
+    assert "test_the_lines_of_an_error_without_its_words" in caplog.text
+    assert "the key" not in caplog.text

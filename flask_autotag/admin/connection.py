@@ -13,7 +13,7 @@ from ..errors import ProviderUnreachable, TaggingError
 from ..providers.base import RemoteProvider, SentImage
 from ..providers.http import Http
 from ..providers.registry import elsewhere
-from ..remote import log_fault, missing_fields
+from ..remote import missing_fields
 from ..settings.resolution import Settings
 from ..state import State
 from .text import gettext
@@ -95,8 +95,9 @@ def _ask(
     except TaggingError as error:
         return ConnectionTest(provider.name, False, str(error))
     except Exception as error:
-        log_fault(provider, error)
-        sentence = gettext("It failed (%(kind)s).", kind=type(error).__name__)
+        kind = type(error).__name__
+        state.troubles.log_lines(f"{provider.section.title} raised {kind} in", error)
+        sentence = gettext("It failed (%(kind)s).", kind=kind)
         return ConnectionTest(provider.name, False, sentence)
     if isinstance(answer, TaggingError):
         return ConnectionTest(provider.name, False, str(answer))
