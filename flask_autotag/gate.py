@@ -148,9 +148,11 @@ def give_back(
 ) -> None:
     """Take images back that were counted this month and certainly not sent."""
     table, month = models.usage.__table__, this_month()
-    # In the order in which they are locked to be counted.
+    # In the order in which they are locked to be counted; both, or in a month that
+    # began meanwhile neither.
     for one in dict.fromkeys((instance, SYSTEM)):
-        _add_calls(session, table, one, provider, month, -number)
+        if not _add_calls(session, table, one, provider, month, -number):
+            break
 
 
 def note_success(
@@ -310,16 +312,19 @@ def _add_calls(
     provider: str,
     month: str,
     number: int,
-) -> None:
-    session.execute(
-        update(table)
-        .where(
-            *_same(table, instance, provider),
-            table.c.month == month,
-            # What is given back is not of a month that began meanwhile.
-            table.c.calls >= -number,
+) -> bool:
+    """Add to what was sent; or take away, if so many were."""
+    return bool(
+        rows_changed(
+            session,
+            update(table)
+            .where(
+                *_same(table, instance, provider),
+                table.c.month == month,
+                table.c.calls >= -number,
+            )
+            .values(calls=table.c.calls + number),
         )
-        .values(calls=table.c.calls + number)
     )
 
 

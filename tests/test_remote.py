@@ -502,6 +502,19 @@ class TestLimit:
         assert {one.total for one in calls} == {100}
 
 
+def test_what_was_counted_in_another_month_is_not_given_back(cloud_host: Host) -> None:
+    state = cloud_host.autotag.state_of(cloud_host.app)
+    models = state.database.models
+    with cloud_host.app.app_context(), state.database.begin() as session:
+        gate.count(session, models, "news", "google", 5)
+        # Of a month that began since then, in which only others sent something.
+        gate.give_back(session, models, "shop", "google", 3)
+    assert provider_state(cloud_host, "news").calls == gate.Calls(5, 5)
+    with cloud_host.app.app_context(), state.database.begin() as session:
+        gate.give_back(session, models, "news", "google", 3)
+    assert provider_state(cloud_host, "news").calls == gate.Calls(2, 2)
+
+
 def test_the_gate_closes_and_opens(cloud_host: Host) -> None:
     state = cloud_host.autotag.state_of(cloud_host.app)
     models = state.database.models
