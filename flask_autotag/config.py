@@ -174,6 +174,17 @@ def refuse_unknown(app_config: Mapping[str, Any], sections: Iterable[Section]) -
     :raises ConfigurationError: with the known keys that may have been meant, or the
         section of a provider whose key is another's.
     """
+    known = _known_keys(sections)
+    for key in app_config:
+        if key.startswith(PREFIX) and key not in known:
+            hint = (
+                did_you_mean(key, known, "_", PREFIX)
+                or "'Configuration' in the documentation has them all."
+            )
+            raise ConfigurationError(f"{key} is no key of Flask-AutoTag. {hint}")
+
+
+def _known_keys(sections: Iterable[Section]) -> set[str]:
     known = set(KEYS)
     for section in sections:
         for key, setting in section.config_keys().items():
@@ -184,10 +195,4 @@ def refuse_unknown(app_config: Mapping[str, Any], sections: Iterable[Section]) -
                     " another name."
                 )
             known.add(key)
-    for key in app_config:
-        if key.startswith(PREFIX) and key not in known:
-            hint = (
-                did_you_mean(key, known, "_", PREFIX)
-                or "'Configuration' in the documentation has them all."
-            )
-            raise ConfigurationError(f"{key} is no key of Flask-AutoTag. {hint}")
+    return known

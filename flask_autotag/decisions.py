@@ -164,9 +164,8 @@ def decide(
     :param state: :data:`.verdicts.APPLIED` or :data:`.verdicts.REJECTED`.
     :param who: the user's name.
     """
-    name_of_asset = (instance, asset.type, asset.id)
-    rows = ensure_rows(connection, models.asset.__table__, {name_of_asset: {}})
-    asset_id = rows[name_of_asset]
+    row = (instance, asset.type, asset.id)
+    asset_id = ensure_rows(connection, models.asset.__table__, {row: {}})[row]
     vocabulary = read_vocabulary(connection, models, instance)
     name = vocabulary.called(name)
     wanted = {(instance, name.key): name}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..checks import CheckError
-from ..settings.fields import Field, Input, Path, Section, dotted, for_instances
+from ..settings.fields import Field, Input, Path, Section, dotted
 from ..settings.resolution import Layers, Origin, Settings
 from ..settings.secret import Secret
 from .form import REMOVE, VALUE, Sent
@@ -110,9 +110,6 @@ class Shown:
     def sections(self) -> list[SectionView]:
         """Give all sections."""
         inherited, settings = self.layers.inherited(), self.layers.resolve()
-        sections = self.layers.sections
-        if self.layers.instance is not None:
-            sections = for_instances(sections)
         return [
             SectionView(
                 section.name,
@@ -122,7 +119,7 @@ class Shown:
                     for field in section.fields
                 ),
             )
-            for section in sections
+            for section in self.layers.own_sections
         ]
 
     def _field(

@@ -18,7 +18,7 @@ from ..gate import ProviderState, read_states
 from ..jobs.rules import affected, enqueue_for
 from ..reapply import Preview, preview
 from ..settings.edit import Proposal, propose, save
-from ..settings.fields import Path, for_instances
+from ..settings.fields import Path
 from ..settings.resolution import Layers, Settings
 from ..settings.stored import SettingChange
 from .access import CHANGE, TRY, VIEW, admit
@@ -183,10 +183,7 @@ def _answer(page: Page) -> ResponseReturnValue:
         return refusal
     if not can_be_trusted():
         return page.render(), 400
-    sections = tuple(page.state.sections)
-    if not page.scope.is_system:
-        sections = for_instances(sections)
-    page.sent = read_form(sections, page.token)
+    page.sent = read_form(tuple(page.layers.own_sections), page.token)
     complaints = page.sent.complaints
     page.alerts += [translated(complaint) for complaint in complaints]
     if complaints:

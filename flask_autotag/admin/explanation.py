@@ -22,8 +22,6 @@ from .page import base_context
 from .scope import Scope
 from .text import gettext
 
-#: What to say of a job that is not done, by its state.
-
 
 @dataclass(frozen=True)
 class SaidLabels:

@@ -12,7 +12,7 @@ from typing import Any
 from ..checks import Check
 from ..errors import ConfigurationError
 from ..vocabulary import Vocabulary, Word, join_words
-from .fields import GENERAL, LISTED, Field, Layer, Path, Section, paths
+from .fields import GENERAL, LISTED, Field, Layer, Path, Section, for_instances, paths
 from .secret import Secret
 
 #: What was decided about words, by key.
@@ -106,6 +106,11 @@ class Layers:
     def own(self) -> Layer:
         """What is stored for the scope itself."""
         return self.system if self.instance is None else self.instance
+
+    @property
+    def own_sections(self) -> Sequence[Section]:
+        """The sections with the fields that the scope itself can set."""
+        return self.sections if self.instance is None else for_instances(self.sections)
 
     def with_own(self, layer: Layer) -> Layers:
         """Give the same, with *layer* stored for the scope."""
