@@ -1,7 +1,6 @@
-"""Picture Desk: a small photo CMS, and how Flask-AutoTag is installed in one.
+"""Picture Desk: a small photo CMS that uses Flask-AutoTag.
 
-Start it from the repository's root and sign in with an account that the first page
-shows::
+Start it from the repository's root, and sign in with an account from the first page::
 
     pip install -e '.[example]'
     flask --app example_app run
@@ -12,22 +11,22 @@ It is an ordinary Flask application:
 ``settings``    the configuration and its defaults
 ``models``      users, photos and the two instances, *news* and *shop*
 ``seed``        the first start: tables, demo accounts, photos
-``uploads``     files: what is accepted, where it is kept
+``uploads``     files: which are accepted, and where they are stored
 ``library``     photos: finding, adding and deleting them
 ``auth``        signing in and out
 ``photos``      the pages of an instance
-``web``         what holds for all pages: headers, CSRF, errors
+``web``         for all pages: headers, CSRF, errors
 ==============  ====================================================
 
-All that it does with tags is in the package ``tagging``, to be copied from. There the
-extension is made, told of uploads and asked, and there are the pages, templates, styles
-and scripts of tags. The rest has one line for each thing that it wants of it::
+The package ``tagging`` contains all code for tags, for you to copy from. It creates the
+extension, reports uploads and reads tags, and it has the pages, templates, styles and
+scripts of tags. The other modules use it by these lines::
 
     tagging,                                  # in imports: here, library, photos
     tagging.init_app(app)                     # here, after db.init_app(app)
 
-    tagging.announce(photo)                   # library: a photo is saved
-    tagging.autotag.forget(photo)             # library: it is deleted
+    tagging.announce(photo)                   # library: when a photo is saved
+    tagging.autotag.forget(photo)             # library: when it is deleted
 
     blueprint.register_blueprint(tagging.pages)           # photos: the cloud of tags
     photos = tagging.narrowed(photos, g.instance.key)     # photos: by the chosen tags
@@ -35,14 +34,14 @@ and scripts of tags. The rest has one line for each thing that it wants of it::
     tagging=tagging.shown([found]),                       # photos: for one photo
     **tagging.described(photo),                           # photos: for upload.js
 
-    {% include "tagging/card.html" %}         # in templates, and others like it
+    {% include "tagging/card.html" %}         # in templates, and similar lines
 
-``db.create_all()``, in ``seed``, makes the extension's tables with those of the
-application, as a migration would. Without the package, and without the lines that name
-it, the application runs on, on the same database.
+``db.create_all()`` in ``seed`` creates the extension's tables together with those of
+the application, as a migration would. If you delete the package and the lines that name
+it, the application still works, with the same database.
 
-Any configuration key can be set from the environment with the prefix ``FLASK_``.
-So the photos can be tagged by a process of their own::
+Environment variables with the prefix ``FLASK_`` set configuration keys. For example, a
+separate process can tag the photos::
 
     FLASK_AUTOTAG_RUNNER=none flask --app example_app run
     flask --app example_app autotag worker
@@ -70,7 +69,7 @@ __all__ = ["create_app"]
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
-    """Make the application, and on the first start its database and photos.
+    """Create the application, and on the first start its database and photos.
 
     :param config: overrides the defaults and the environment.
     """

@@ -28,8 +28,8 @@ blueprint = Blueprint("auth", __name__)
 login_manager = LoginManager()
 login_manager.login_view = "auth.sign_in"
 
-#: Compared with where there is no such user, so that the time it takes to refuse
-#: does not tell which names exist.
+#: Compared with the password if the name is unknown: a refusal then takes the same
+#: time, and does not reveal which names exist.
 _NOBODY = generate_password_hash("")
 
 
@@ -48,14 +48,14 @@ def _load_user(user_id: str) -> User | None:
 def _ask_to_sign_in() -> ResponseReturnValue:
     if wants_json():
         abort(401, "Your session has ended. Sign in again.")
-    # Only what can be repeated by a link: not the target of a form.
+    # A link can repeat a GET request, but not a form.
     target = request.full_path.rstrip("?") if request.method == "GET" else None
     return redirect(url_for("auth.sign_in", next=target if target != "/" else None))
 
 
 @blueprint.get("/")
 def home() -> ResponseReturnValue:
-    """Lead to the user's own instance."""
+    """Redirect to the user's own instance."""
     if not current_user.is_authenticated:
         return redirect(url_for("auth.sign_in"))
     return redirect(_home())
@@ -71,7 +71,7 @@ def sign_in() -> ResponseReturnValue:
         return _sign_in_page(form)
     user = _user_with(form.name.data or "", form.password.data or "")
     if user is None:
-        form.form_errors.append("This name and password do not belong together.")
+        form.form_errors.append("The name or the password is wrong.")
         return _sign_in_page(form), 401
     login_user(user)
     return redirect(local_path(request.args.get("next")) or _home())
@@ -86,10 +86,10 @@ def sign_out() -> ResponseReturnValue:
 
 
 def local_path(target: str | None) -> str | None:
-    """Give *target* back if it is a path on this site, so that no link can lead off.
+    """Return *target* if it is a path on this site, and ``None`` if it leads elsewhere.
 
-    Browsers read a backslash as a slash and drop tabs and line breaks, so neither
-    is let through.
+    Browsers read a backslash as a slash and drop tabs and line breaks, so these are
+    refused.
     """
     if not target or not target.startswith("/") or target.startswith("//"):
         return None

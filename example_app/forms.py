@@ -1,4 +1,4 @@
-"""The forms. Flask-WTF adds a token to each against forged requests."""
+"""Forms. Flask-WTF adds a token against forged requests to each."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class SignInForm(FlaskForm):
 
 
 class UploadForm(FlaskForm):
-    """One or more photos; ``uploads.py`` checks each, so that good ones are kept."""
+    """One or more photos. ``uploads.py`` checks each, and keeps the valid ones."""
 
     photos = MultipleFileField("Photos")
 
 
 class DeleteForm(FlaskForm):
-    """The confirmation that a photo may go."""
+    """The confirmation to delete a photo."""

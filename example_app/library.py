@@ -20,7 +20,7 @@ from .uploads import UploadError, title_of_upload
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that was not accepted, and why."""
+    """A file that was refused, with the reason."""
 
     name: str
     sentence: str
@@ -35,14 +35,14 @@ class Neighbours:
 
 
 def page_of(photos: Select[Any], size: int) -> Pagination:
-    """Give the page of photos that the request asks for, newest first."""
+    """Return the requested page of photos, newest first."""
     return db.paginate(
         photos.order_by(Photo.id.desc()), per_page=size, max_per_page=size
     )
 
 
 def neighbours(photo: Photo, photos: Select[Any]) -> Neighbours:
-    """Find the photos beside one, among some."""
+    """Return the photos before and after *photo* among *photos*."""
     newer = photos.where(Photo.id > photo.id).order_by(Photo.id).limit(1)
     older = photos.where(Photo.id < photo.id).order_by(Photo.id.desc()).limit(1)
     return Neighbours(db.session.scalar(newer), db.session.scalar(older))
@@ -51,9 +51,9 @@ def neighbours(photo: Photo, photos: Select[Any]) -> Neighbours:
 def add_photos(
     files: Iterable[FileStorage], instance: str, uploader: User
 ) -> tuple[list[Photo], list[Refused]]:
-    """Save uploaded files. A bad file does not cost the others.
+    """Save uploaded files. An invalid file does not affect the others.
 
-    :return: the photos, and the files that were not accepted.
+    :return: the photos, and the refused files.
     """
     kept, refused = _keep(files)
     photos = [
@@ -65,7 +65,7 @@ def add_photos(
 
 
 def save_photos(photos: Sequence[Photo]) -> None:
-    """Save photos, whose files are in place; all or none."""
+    """Save photos whose files are stored already; all or none."""
     try:
         for photo in photos:
             db.session.add(photo)

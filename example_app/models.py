@@ -1,4 +1,4 @@
-"""Users and photos, and the instances that they belong to."""
+"""Users, photos, and their instances."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ db = SQLAlchemy(model_class=Base)
 
 @dataclass(frozen=True)
 class Instance:
-    """A tenant: a library of photos of its own, with tags of its own."""
+    """A tenant: it has its own library of photos, and its own tags."""
 
     key: str
     title: str
@@ -34,8 +34,8 @@ class Instance:
 INSTANCES = {
     instance.key: instance
     for instance in (
-        Instance("news", "News", "What the newsroom has to choose from."),
-        Instance("shop", "Shop", "What goes into the catalogue."),
+        Instance("news", "News", "Photos for the newsroom."),
+        Instance("shop", "Shop", "Photos for the catalogue."),
     )
 }
 
@@ -49,10 +49,7 @@ def _now() -> datetime:
 
 
 class User(UserMixin, db.Model):
-    """Somebody who signs in.
-
-    An editor or a manager of one instance, or an administrator of all.
-    """
+    """A user: an editor or a manager of one instance, or an administrator of all."""
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(50), unique=True)
@@ -61,38 +58,38 @@ class User(UserMixin, db.Model):
     home: Mapped[str] = mapped_column(String(64))
 
     def set_password(self, password: str) -> None:
-        """Keep the hash of a password."""
+        """Store the hash of a password."""
         self.password_hash = generate_password_hash(password)
 
     def has_password(self, password: str) -> bool:
-        """Whether it is this one."""
+        """Return whether the password is correct."""
         return check_password_hash(self.password_hash, password)
 
     @property
     def is_administrator(self) -> bool:
-        """Whether this user administers every instance."""
+        """Whether the user administers every instance."""
         return self.role == ADMINISTRATOR
 
     def may_manage(self, instance: str | None) -> bool:
-        """Whether this user may set up an instance, or the system if it is ``None``."""
+        """Return whether the user may manage an instance; ``None`` is the system."""
         return self.is_administrator or (
             self.role == MANAGER and instance is not None and self.home == instance
         )
 
     @property
     def instances(self) -> list[Instance]:
-        """The instances that this user may enter."""
+        """The instances that the user may see."""
         return [one for one in INSTANCES.values() if self.may_use(one.key)]
 
     def may_use(self, instance: str) -> bool:
-        """Whether this user may see and change the photos of an instance."""
+        """Return whether the user may see and change the photos of an instance."""
         return self.is_administrator or self.home == instance
 
 
 class Photo(db.Model):
     """A photo of an instance."""
 
-    # Keys are not used again: what belonged to a deleted photo never meets a new one.
+    # Keys are not reused: data of a deleted photo never belong to a new one.
     __table_args__ = {"sqlite_autoincrement": True}
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -105,27 +102,27 @@ class Photo(db.Model):
 
     @classmethod
     def of(cls, instance: str) -> Select[Any]:
-        """Select the photos of an instance."""
+        """Return a ``Select`` of the photos of an instance."""
         return select(cls).where(cls.instance == instance)
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The path of the file."""
         return Path(current_app.config["UPLOAD_FOLDER"]) / self.filename
 
     @property
     def extension(self) -> str:
-        """The ending of its name, lower case, with the dot."""
+        """The extension of the file, in lower case, with the dot."""
         return Path(self.filename).suffix
 
     @property
     def is_shown_by_browsers(self) -> bool:
-        """Whether browsers can show this kind of file."""
+        """Whether browsers can show the file."""
         return self.extension not in (".tif", ".tiff")
 
 
 class Milestone(db.Model):
-    """Something that is done once in the life of a database."""
+    """A step that is done once for each database."""
 
     name: Mapped[str] = mapped_column(String(50), primary_key=True)
     reached_at: Mapped[datetime] = mapped_column(default=_now)

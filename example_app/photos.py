@@ -30,7 +30,7 @@ from .models import INSTANCES, Photo, db
 from .uploads import MIMETYPES
 from .web import wants_json
 
-# Only the instances that exist, so that any other address is simply not found.
+# Only existing instances: any other URL is not found.
 blueprint = Blueprint(
     "photos", __name__, url_prefix=f"/<any({', '.join(INSTANCES)}):instance>"
 )
@@ -53,7 +53,7 @@ def _let_in() -> ResponseReturnValue | None:
     if not current_user.is_authenticated:
         return login_manager.unauthorized()  # type: ignore[no-any-return]
     if not current_user.may_use(g.instance.key):
-        abort(403, f"Your account is not for {g.instance.title}.")
+        abort(403, f"Your account has no access to {g.instance.title}.")
     return None
 
 
@@ -93,14 +93,14 @@ def file(filename: str) -> ResponseReturnValue:
         mimetype=MIMETYPES[found.extension],
         as_attachment=not found.is_shown_by_browsers,
         download_name=found.title,
-        # A file never changes under its name.
+        # The file of a name never changes.
         max_age=7 * 24 * 3600,
     )
 
 
 @blueprint.route("/upload", methods=["GET", "POST"])
 def upload() -> ResponseReturnValue:
-    """Take photos: all at once from the form, or one by one from ``upload.js``."""
+    """Accept photos: all at once from the form, or one by one from ``upload.js``."""
     form = UploadForm()
     if not form.validate_on_submit():
         return render_template("upload.html", form=form, refused=[])
@@ -113,7 +113,7 @@ def upload() -> ResponseReturnValue:
 
 @blueprint.route("/photos/<int:photo_id>/delete", methods=["GET", "POST"])
 def delete(photo_id: int) -> ResponseReturnValue:
-    """Delete a photo, once that is confirmed."""
+    """Ask for confirmation, then delete a photo."""
     found, form = _photo(photo_id), DeleteForm()
     if not form.validate_on_submit():
         return render_template("delete.html", photo=found, form=form)
@@ -127,7 +127,7 @@ def _uploaded(
     form: UploadForm, photos: list[Photo], refused: list[Refused]
 ) -> ResponseReturnValue:
     if wants_json():
-        # What became of each file: an answer, and no error, also for refused ones.
+        # The result of each file. Refused files are no HTTP error either.
         return {
             "photos": [_described(one) for one in photos],
             "refused": [{"name": one.name, "error": one.sentence} for one in refused],
@@ -152,7 +152,7 @@ def _described(photo: Photo) -> dict[str, Any]:
 
 
 def _photos() -> Select[Any]:
-    """Select the photos that the address asks for."""
+    """Return a ``Select`` of the photos that the URL names."""
     photos = Photo.of(g.instance.key)
     photos = tagging.narrowed(photos, g.instance.key)
     return photos
@@ -167,5 +167,5 @@ def _photo(photo_id: int) -> Photo:
 
 
 def _user() -> Any:
-    # Behind current_user, a proxy, that SQLAlchemy would not know.
+    # current_user is a proxy, which SQLAlchemy does not accept.
     return current_user._get_current_object()

@@ -24,14 +24,14 @@ from .models import (
     db,
 )
 
-#: Reached in the transaction that saves accounts and photos, and never again: what
-#: the users delete stays deleted.
+#: Stored in the transaction that saves accounts and photos, so that this happens only
+#: once: photos that users delete stay deleted.
 SEEDED = "seeded"
 
 
 @dataclass(frozen=True)
 class DemoAccount:
-    """An account whose password everybody may read on the sign-in page."""
+    """An account whose password is on the sign-in page."""
 
     name: str
     password: str
@@ -43,25 +43,25 @@ class DemoAccount:
 DEMO_ACCOUNTS = (
     DemoAccount("nora", "nora-demo", EDITOR, "news", "edits News"),
     DemoAccount("sam", "sam-demo", EDITOR, "shop", "edits Shop"),
-    DemoAccount("mia", "mia-demo", MANAGER, "shop", "sets Shop up"),
+    DemoAccount("mia", "mia-demo", MANAGER, "shop", "manages Shop"),
     DemoAccount("ada", "ada-demo", ADMINISTRATOR, "news", "administers both"),
 )
 
 
 def prepare() -> None:
-    """Make the tables and, in an empty database, accounts and photos."""
+    """Create the tables and, in an empty database, accounts and photos."""
     _create_tables()
     if db.session.get(Milestone, SEEDED) is None:
         _seed()
 
 
 def _create_tables() -> None:
-    """Make the tables that are missing, while another process may do the same."""
+    """Create missing tables, while another process may do the same."""
     for attempt in range(20):
         try:
             db.create_all()
         except (OperationalError, ProgrammingError):
-            # The other process made a table after this one had looked for it.
+            # Another process created a table after this one had looked for it.
             if attempt == 19:
                 raise
             time.sleep(0.1)
@@ -70,11 +70,11 @@ def _create_tables() -> None:
 
 
 def _seed() -> None:
-    # The slow part, hashing, before anything is locked.
+    # Hashing is slow, so it happens before anything is locked.
     users = [_user(account) for account in DEMO_ACCOUNTS]
     try:
         db.session.add(Milestone(name=SEEDED))
-        # Waits for another process that has come this far, and then fails.
+        # If another process has inserted it, this waits for its commit and fails.
         db.session.flush()
     except IntegrityError:
         db.session.rollback()
@@ -90,7 +90,7 @@ def _user(account: DemoAccount) -> User:
 
 
 def _photos() -> Iterator[Photo]:
-    """Copy the example's photos, dealt out to the instances one by one."""
+    """Copy the example's photos, and assign them to the instances in turn."""
     folder = current_app.config["EXAMPLE_PHOTOS"]
     files = sorted(Path(folder).glob("*.jpg")) if folder else []
     for file, instance in zip(files, cycle(INSTANCES), strict=False):

@@ -1,4 +1,4 @@
-"""The configuration: defaults, then the environment, then the factory's caller."""
+"""The configuration: defaults, the environment, and arguments of the factory."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ MIB = 2**20
 
 
 def configure(app: Flask, config: Mapping[str, Any]) -> None:
-    """Set the configuration of *app* and make the folders that it names."""
+    """Set the configuration of *app*, and create its folders."""
     instance_folder = Path(app.instance_path)
     app.config.from_mapping(
         SQLALCHEMY_DATABASE_URI=f"sqlite:///{instance_folder / 'picture-desk.sqlite'}",
-        # Originals of the users, under random names.
+        # The uploaded files, under random names.
         UPLOAD_FOLDER=str(instance_folder / "uploads"),
-        # Photos to begin with; None for an empty library.
+        # The initial photos; None for an empty library.
         EXAMPLE_PHOTOS=str(Path(app.root_path) / "photos"),
         PHOTOS_PER_PAGE=24,
         MAX_PHOTO_BYTES=25 * MIB,
-        # Of one request, which may hold several photos.
+        # For one request, which may contain several photos.
         MAX_CONTENT_LENGTH=100 * MIB,
         SESSION_COOKIE_SAMESITE="Lax",
-        # A form stays good for as long as its session: a gallery that was open
-        # over lunch can still be used.
+        # Forms expire with the session, so that a gallery can stay open for hours.
         WTF_CSRF_TIME_LIMIT=None,
     )
     app.config.from_prefixed_env()
@@ -43,16 +42,16 @@ def configure(app: Flask, config: Mapping[str, Any]) -> None:
 
 
 def _stored_secret(path: Path) -> str:
-    """Read the secret that signs the sessions; made on the first start."""
+    """Return the secret that signs sessions; create it on the first start."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
-        # Exclusively, for several processes may start at once.
+        # Exclusively, because several processes may start at once.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
     for _ in range(50):
         if secret := path.read_text().strip():
             return secret
-        # Another process has made the file and is about to write it.
+        # Another process has created the file and is about to write it.
         time.sleep(0.1)
-    raise RuntimeError(f"{path} is empty: delete it, and a new secret will be made.")
+    raise RuntimeError(f"{path} is empty. Delete it to create a new secret.")

@@ -1,6 +1,6 @@
-"""Files: what is accepted as a photo, and where it is kept.
+"""Files: which are accepted as photos, and where they are stored.
 
-No image is decoded here: what a hostile file can do to a decoder happens elsewhere.
+No image is decoded here, because a hostile file could attack the decoder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from werkzeug.datastructures import FileStorage
 
 from .models import TITLE_LENGTH
 
-#: Accepted endings, and as what a file is served: never as what it says it is.
+#: Accepted extensions, and the content type of each; the upload's own is ignored.
 MIMETYPES = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
@@ -30,7 +30,7 @@ MIMETYPES = {
 
 
 class UploadError(Exception):
-    """A file is not accepted; the text is a sentence for the user."""
+    """A file is refused; the message is for the user."""
 
 
 def keep_upload(file: FileStorage) -> str:
@@ -59,7 +59,7 @@ def keep_upload(file: FileStorage) -> str:
 
 
 def keep_copy(source: Path) -> str:
-    """Copy a file of the example's own to where uploads are kept.
+    """Copy one of the example's files to the folder of uploads.
 
     :return: its new random name.
     """
@@ -69,12 +69,12 @@ def keep_copy(source: Path) -> str:
 
 
 def discard(filename: str) -> None:
-    """Delete a file, if it is still there."""
+    """Delete a file, if it exists."""
     (_folder() / filename).unlink(missing_ok=True)
 
 
 def title_of_upload(file: FileStorage) -> str:
-    """Give the name that the user knows the file by, without folders."""
+    """Return the user's name of the file, without folders."""
     name = (file.filename or "").replace("\\", "/").rsplit("/", 1)[-1]
     name = " ".join("".join(c for c in name if c.isprintable()).split())
     if len(name) > TITLE_LENGTH:

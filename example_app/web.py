@@ -1,4 +1,4 @@
-"""What holds for all pages: headers, CSRF, errors, words for templates."""
+"""For all pages: headers, CSRF, errors, template filters."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from werkzeug.exceptions import HTTPException
 csrf = CSRFProtect()
 
 HEADERS = {
-    # No script or style inside a page: what a title smuggles in is inert.
-    # blob: shows photos that are about to be uploaded.
+    # No inline scripts or styles, so that HTML in a title cannot run code.
+    # blob: shows photos during the upload.
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data: blob:; object-src 'none';"
         " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -35,26 +35,26 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
-#: Headings of errors; HTTP's own words are not everybody's.
+#: Headings of error pages.
 HEADINGS = {
-    400: "That did not work",
-    403: "Not for this account",
+    400: "The request failed",
+    403: "No access",
     404: "Not found",
     413: "Too large",
     500: "Sorry",
 }
 
-#: What a page says where the one who raised the error said nothing of his own.
+#: Messages of error pages, if the error has no description of its own.
 SENTENCES = {
     403: "Your account may not see this page.",
-    404: "There is nothing at this address. It may have been deleted.",
-    413: "That was too much at once. Upload fewer or smaller photos.",
-    500: "Something went wrong here, and it was not your fault. Try again later.",
+    404: "There is no such page. It may have been deleted.",
+    413: "The upload is too large. Upload fewer or smaller photos.",
+    500: "An error occurred on the server. Try again later.",
 }
 
 
 def init_app(app: Flask) -> None:
-    """Install them."""
+    """Install headers, CSRF protection, error pages and filters."""
     csrf.init_app(app)
     app.after_request(_add_headers)
     app.register_error_handler(HTTPException, _show_error)
@@ -63,19 +63,19 @@ def init_app(app: Flask) -> None:
 
 
 def wants_json() -> bool:
-    """Whether a script asks, and not somebody who looks at pages."""
+    """Return whether the client is a script that accepts JSON."""
     return request.accept_mimetypes.best == "application/json"
 
 
 def date_and_time(moment: datetime) -> str:
-    """Write a time in UTC, such as 3 May 2026, 14:05 UTC."""
+    """Format a time in UTC, such as 3 May 2026, 14:05 UTC."""
     return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
 def _add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    # Pages and photos are for the one who is signed in.
+    # Shared caches must not store pages and photos of a user.
     response.cache_control.private = True
     if response.cache_control.max_age is None:
         response.cache_control.no_cache = True
@@ -88,7 +88,7 @@ def _show_error(error: HTTPException) -> ResponseReturnValue:
     if wants_json():
         return {"error": sentence}, code
     if code == 500:
-        # The database may be what is broken: nothing on this page asks it.
+        # The database may be broken, so this page does not use it.
         g.bare = True
     heading = HEADINGS.get(code, error.name)
     page = render_template("error.html", code=code, heading=heading, sentence=sentence)
@@ -97,12 +97,12 @@ def _show_error(error: HTTPException) -> ResponseReturnValue:
 
 def _sentence(error: HTTPException, code: int) -> str:
     if isinstance(error, CSRFError):
-        return "The form was too old to be trusted. Go back, reload, and send it again."
+        return "The form has expired. Go back, reload the page, and send it again."
     own = error.description != type(error).description
     return (error.description if own else SENTENCES.get(code, error.description)) or ""
 
 
 def _photo_credits() -> ResponseReturnValue:
-    """Name the authors of the example's photos, as their licences ask."""
+    """Show the authors of the example's photos, as their licences require."""
     folder = Path(current_app.root_path) / "photos"
     return send_from_directory(folder, "LICENSES.rst", mimetype="text/plain")

@@ -1,8 +1,8 @@
 """Flask-AutoTag: tags the images that are uploaded to a Flask CMS.
 
 Each public name is imported when it is first used: the child processes that
-classify import parts of this package too, and are to be without Flask, SQLAlchemy
-and their memory.
+classify import parts of this package too, and have no memory for Flask and
+SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -11,48 +11,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .assets import AssetRef, Upload
-    from .errors import (
-        AssetError,
-        AutoTagError,
-        ClassifierCrashed,
-        ClassifierError,
-        ClassifierMemory,
-        ClassifierTimeout,
-        ConfigurationError,
-        ImageError,
-        ImageMissing,
-        ImageTooLarge,
-        ListerError,
-        LoaderError,
-        ModelError,
-        ProviderBusy,
-        ProviderError,
-        ProviderLimit,
-        ProviderPaused,
-        ProviderRefused,
-        ProviderRejected,
-        ProviderUnreachable,
-        SettingsError,
-        StaleSettings,
-        TaggingError,
-        TaggingOff,
-        TransactionError,
-        TryLater,
-        UnreadableImage,
-        UpgradeError,
-        VocabularyError,
-    )
-    from .explain import Decision, ExplainedLabel, Explanation
-    from .extension import AutoTag
-    from .facets import TagCount
-    from .models import (
+    from .db.models import Models, create_models
+    from .db.tables import (
         AssetMixin,
         AssignmentMixin,
         CounterMixin,
         InquiryMixin,
         JobMixin,
-        Models,
         PredictionMixin,
         ProviderStateMixin,
         RevisionMixin,
@@ -62,12 +27,26 @@ if TYPE_CHECKING:
         UploadMixin,
         UsageMixin,
         WordMixin,
-        create_models,
     )
-    from .progress import Progress
-    from .query import AppliedTag
-    from .relationship import AssetTag, TaggedMixin
-    from .signals import image_tagged, image_uploaded, tagging_failed
+    from .errors import (
+        AssetError,
+        AutoTagError,
+        ConfigurationError,
+        ImageError,
+        ProviderError,
+        SettingsError,
+        TaggingError,
+        TransactionError,
+        VocabularyError,
+    )
+    from .extension import AutoTag
+    from .host.assets import AssetRef, Upload
+    from .host.signals import image_tagged, image_uploaded, tagging_failed
+    from .tags.explanation import Decision, ExplainedLabel, Explanation
+    from .tags.queries.applied_tags import AppliedTag
+    from .tags.queries.progress import Progress
+    from .tags.queries.relationship import AssetTag, TaggedMixin
+    from .tags.queries.tag_counts import TagCount
 
 __all__ = [
     "AppliedTag",
@@ -78,48 +57,28 @@ __all__ = [
     "AssignmentMixin",
     "AutoTag",
     "AutoTagError",
-    "ClassifierCrashed",
-    "ClassifierError",
-    "ClassifierMemory",
-    "ClassifierTimeout",
     "ConfigurationError",
     "CounterMixin",
     "Decision",
     "ExplainedLabel",
     "Explanation",
     "ImageError",
-    "ImageMissing",
-    "ImageTooLarge",
     "InquiryMixin",
     "JobMixin",
-    "ListerError",
-    "LoaderError",
-    "ModelError",
     "Models",
     "PredictionMixin",
     "Progress",
-    "ProviderBusy",
     "ProviderError",
-    "ProviderLimit",
-    "ProviderPaused",
-    "ProviderRefused",
-    "ProviderRejected",
     "ProviderStateMixin",
-    "ProviderUnreachable",
     "RevisionMixin",
     "SettingChangeMixin",
     "SettingMixin",
     "SettingsError",
-    "StaleSettings",
     "TagCount",
     "TagMixin",
     "TaggedMixin",
     "TaggingError",
-    "TaggingOff",
     "TransactionError",
-    "TryLater",
-    "UnreadableImage",
-    "UpgradeError",
     "Upload",
     "UploadMixin",
     "UsageMixin",
@@ -131,28 +90,70 @@ __all__ = [
     "tagging_failed",
 ]
 
-#: Where a public name is looked for, in this order.
-_MODULES = (
-    "errors",
-    "signals",
-    "assets",
-    "models",
-    "progress",
-    "query",
-    "relationship",
-    "facets",
-    "explain",
-    "extension",
-)
+#: The names of each module.
+_NAMES = {
+    "db.models": (
+        "Models",
+        "create_models",
+    ),
+    "db.tables": (
+        "AssetMixin",
+        "AssignmentMixin",
+        "CounterMixin",
+        "InquiryMixin",
+        "JobMixin",
+        "PredictionMixin",
+        "ProviderStateMixin",
+        "RevisionMixin",
+        "SettingChangeMixin",
+        "SettingMixin",
+        "TagMixin",
+        "UploadMixin",
+        "UsageMixin",
+        "WordMixin",
+    ),
+    "errors": (
+        "AssetError",
+        "AutoTagError",
+        "ConfigurationError",
+        "ImageError",
+        "ProviderError",
+        "SettingsError",
+        "TaggingError",
+        "TransactionError",
+        "VocabularyError",
+    ),
+    "extension": ("AutoTag",),
+    "host.assets": (
+        "AssetRef",
+        "Upload",
+    ),
+    "host.signals": (
+        "image_tagged",
+        "image_uploaded",
+        "tagging_failed",
+    ),
+    "tags.explanation": (
+        "Decision",
+        "ExplainedLabel",
+        "Explanation",
+    ),
+    "tags.queries.applied_tags": ("AppliedTag",),
+    "tags.queries.progress": ("Progress",),
+    "tags.queries.relationship": (
+        "AssetTag",
+        "TaggedMixin",
+    ),
+    "tags.queries.tag_counts": ("TagCount",),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        for module_name in _MODULES:
-            module = import_module(f".{module_name}", __name__)
-            if hasattr(module, name):
-                return globals().setdefault(name, getattr(module, name))
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f".{_MODULES[name]}", __name__)
+    return globals().setdefault(name, getattr(module, name))
 
 
 def __dir__() -> list[str]:

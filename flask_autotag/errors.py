@@ -1,36 +1,41 @@
-"""What can go wrong, as one tree.
+"""The exceptions, as one tree.
 
 ::
 
     AutoTagError
-    ├── ConfigurationError    the host's set-up; raised by init_app
-    ├── AssetError            an asset that cannot be named
-    ├── ListerError           the host's code that lists its images failed
-    ├── TransactionError      a call that needs the host to commit first
-    ├── SettingsError         values of settings that are not accepted
-    ├── StaleSettings         somebody else has saved them meanwhile
-    ├── VocabularyError       what was to be decided about words cannot be
-    ├── UpgradeError          the tables cannot be brought to another revision
-    └── TaggingError          why one image was not tagged; has a ``code``
-        ├── TaggingOff        nothing is wrong: it is turned off
-        ├── LoaderError       the host's code that finds the image failed
-        ├── TryLater          not now; costs no try
-        │   └── ProviderBusy
-        ├── ImageError        permanent: this image will never do
+    ├── ConfigurationError            wrong set-up of the host; raised by init_app
+    ├── AssetError                    an asset that cannot be named
+    ├── ListerError                   the host's asset lister failed
+    ├── TransactionError              the host has to commit first
+    ├── NotWrittenInTime              the database did not take a job in time
+    ├── SettingsError                 setting values that are not accepted
+    ├── StaleSettings                 somebody else has saved the settings meanwhile
+    ├── VocabularyError               word decisions that are not accepted
+    ├── UpgradeError                  the tables cannot be migrated
+    └── TaggingError                  one image was not tagged; has a code
+        ├── TaggingOff                tagging is turned off
+        ├── NoImage                   the asset has no image now; no failure
+        ├── UnexpectedError           a programming error, ours or the host's
+        ├── LoaderError               the host's image loader failed
+        ├── TryLater                  waits; the attempt does not count
+        │   ├── ClassifierBusy        no child process was free in time
+        │   └── ProviderBusy          the provider asks to wait or is left alone
+        ├── ImageError                permanent: the image itself is unusable
         │   ├── ImageMissing
         │   ├── UnreadableImage
-        │   └── ImageTooLarge
-        └── ClassifierError   may pass: tried again
+        │   ├── ImageTooLarge
+        │   └── ImageTooComplex
+        └── ClassifierError           may pass: the image is tried again
             ├── ClassifierCrashed
             ├── ClassifierTimeout
             ├── ClassifierMemory
             ├── ModelError
-            └── ProviderError         a provider elsewhere failed
-                ├── ProviderUnreachable   nothing was sent, nothing counts
-                ├── ProviderRefused   its key or endpoint is wrong; pauses it
-                │   └── ProviderPaused
-                ├── ProviderRejected  it does not take this image
-                └── ProviderLimit     the month's calls are used up
+            └── ProviderError         a remote provider failed
+                ├── ProviderUnreachable   no image was sent, and none counts
+                ├── ProviderRefused       wrong key or endpoint; pauses the provider
+                │   └── ProviderPaused    paused, or without a key
+                ├── ProviderRejected      this image is not accepted
+                └── ProviderLimit         the month's calls are used up
 
 The message of a :exc:`TaggingError` is one sentence for an administrator. It is
 stored with the job, sent with :data:`~flask_autotag.tagging_failed` and shown on
@@ -42,9 +47,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from .characters import printable
+
 
 class AutoTagError(Exception):
-    """Base of every error that the extension raises."""
+    """Base of every error that the extension raises.
+
+    ``str(error)`` is one line of printable characters; others are escaped.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ConfigurationError(AutoTagError):
@@ -56,11 +69,15 @@ class AssetError(AutoTagError):
 
 
 class ListerError(AutoTagError):
-    """The host's asset lister raised, or gave what is no image of the host."""
+    """The host's asset lister raised, or returned something that is no image."""
 
 
 class TransactionError(AutoTagError):
     """The host has uncommitted writes where the call needs them committed."""
+
+
+class NotWrittenInTime(AutoTagError):
+    """The database did not take a job while the uploading process retried."""
 
 
 class SettingsError(AutoTagError):
@@ -78,17 +95,17 @@ class SettingsError(AutoTagError):
 
 
 class VocabularyError(AutoTagError):
-    """What was to be decided about words cannot be; nothing was saved."""
+    """Decisions about words were not accepted; nothing was saved."""
 
 
 class UpgradeError(AutoTagError):
-    """The tables cannot be brought to another revision, or not yet."""
+    """The tables cannot be migrated to another revision, or not yet."""
 
 
 class StaleSettings(AutoTagError):
     """Somebody else has saved the settings since they were read.
 
-    :param who: the user, if the host said so.
+    :param who: the user, if the host names users.
     """
 
     def __init__(self, who: str | None) -> None:
@@ -100,14 +117,19 @@ class TaggingError(AutoTagError):
     """One image was not tagged.
 
     :cvar code: a short stable word for the reason, the same in every release.
-    :cvar permanent: ``True`` when trying again cannot help.
-    :cvar crash: ``True`` when the image may be what brought its child down; after
-        the third time it is put in quarantine.
+    :cvar permanent: ``True`` if a retry cannot succeed.
+    :cvar crash: ``True`` if the image may have crashed its child process; after the
+        third time the job is quarantined.
     """
 
     code: ClassVar[str] = "error"
     permanent: ClassVar[bool] = False
     crash: ClassVar[bool] = False
+
+    @property
+    def log_text(self) -> str:
+        """The message for logs and commands, where it may name a path of the server."""
+        return str(self)
 
 
 class TaggingOff(TaggingError):
@@ -117,6 +139,29 @@ class TaggingOff(TaggingError):
     permanent = True
 
 
+class NoImage(TaggingError):
+    """The image loader, or the function given to ``watch``, returned ``None``.
+
+    It is no failure: the job is done, and no signal is sent.
+    """
+
+    code = "no_image"
+    permanent = True
+
+
+class UnexpectedError(TaggingError):
+    """A programming error of the extension, a provider or the host.
+
+    :param error: the exception. Its message may hold a secret, so that only its type
+        is shown.
+    """
+
+    code = "unexpected"
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"Tagging failed unexpectedly: {type(error).__name__}.")
+
+
 class LoaderError(TaggingError):
     """The host's image loader, or the function given to ``watch``, raised."""
 
@@ -124,12 +169,12 @@ class LoaderError(TaggingError):
 
 
 class TryLater(TaggingError):
-    """Not now: the job waits, and the wait does not count as one of its tries.
+    """The job waits and is tried again; the attempt does not count.
 
     An image loader raises it when its storage asks for a pause.
 
     :param message: a sentence for an administrator.
-    :param seconds: how long to wait, from 1 second to an hour.
+    :param seconds: how long to wait, limited to between 1 second and an hour.
     """
 
     code = "try_later"
@@ -139,39 +184,66 @@ class TryLater(TaggingError):
         self.seconds = min(3600.0, max(1.0, seconds))
 
 
+class ClassifierBusy(TryLater):
+    """No child process was free in the time that a request may wait."""
+
+    code = "classifier_busy"
+
+
 class ImageError(TaggingError):
-    """The image itself will not do; it is not tried again."""
+    """The image itself cannot be used; it is not tried again."""
 
     code = "image_invalid"
     permanent = True
 
 
 class ImageMissing(ImageError):
-    """The image is no longer where the host said it was."""
+    """The image is no longer at the place that the host named.
+
+    :param path: the whole path of the missing file, if there is one. The message
+        contains only the file's name.
+    """
 
     code = "image_missing"
 
+    def __init__(self, message: str, path: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+
+    @property
+    def log_text(self) -> str:
+        """The message, with the whole path."""
+        if self.path is None:
+            return str(self)
+        return printable(f"{self} Its path is {self.path!r}.")
+
 
 class UnreadableImage(ImageError):
-    """Not an image, of a format that is not read, or damaged."""
+    """The file is not an image, has an unsupported format, or is damaged."""
 
     code = "image_unreadable"
 
 
 class ImageTooLarge(ImageError):
-    """More bytes or pixels than the limits allow to be decoded."""
+    """The image has more bytes or pixels than the limits allow."""
 
     code = "image_too_large"
 
 
+class ImageTooComplex(ImageError):
+    """Decoding takes more steps or processor time than the limits allow."""
+
+    code = "image_too_complex"
+
+
 class ClassifierError(TaggingError):
-    """The classifier failed, for a reason that may not be the image's."""
+    """The classifier failed, perhaps for a reason other than the image."""
 
     code = "classifier_failed"
 
 
 class ClassifierCrashed(ClassifierError):
-    """The child process died while it worked on the image."""
+    """The child process died while it classified the image."""
 
     code = "classifier_crashed"
     crash = True
@@ -198,47 +270,47 @@ class ModelError(ClassifierError):
 
 
 class ProviderError(ClassifierError):
-    """A provider elsewhere failed, or cannot be reached."""
+    """A remote provider failed, or cannot be reached."""
 
     code = "provider_failed"
 
 
 class ProviderUnreachable(ProviderError):
-    """No connection to a provider came about: no image was sent, and none counts."""
+    """No connection was made: no image was sent, and none counts."""
 
     code = "provider_unreachable"
 
 
 class ProviderRefused(ProviderError):
-    """A provider does not accept its key or endpoint; it is paused."""
+    """The provider refuses its key or endpoint; it is paused."""
 
     code = "provider_refused"
     permanent = True
 
 
 class ProviderPaused(ProviderRefused):
-    """A provider is not asked: it did not accept its key, or has none."""
+    """The provider is paused because it refused its key, or it has no key."""
 
     code = "provider_paused"
 
 
 class ProviderRejected(ProviderError):
-    """A provider does not take this image."""
+    """The provider does not accept this image."""
 
     code = "provider_rejected"
     permanent = True
 
 
 class ProviderLimit(ProviderError):
-    """The calls that an instance may make in a month are used up."""
+    """The instance has used up its calls for the month."""
 
     code = "provider_limit"
     permanent = True
 
 
 class ProviderBusy(TryLater):
-    """A provider asks to wait, fails so often that it is left alone for a while, or
-    is being asked about the same image by somebody else.
+    """The provider asks to wait, rests after repeated failures, or is already
+    classifying the same image for another worker.
     """
 
     code = "provider_busy"

@@ -1,24 +1,24 @@
 """For tests: checks for the authors of providers, and labels for applications.
 
-The checks raise ``AssertionError`` with a sentence that says what to mend::
+Each check raises ``AssertionError`` with a sentence that names the fault::
 
     from flask_autotag.providers.http import Http
     from flask_autotag.settings.secret import Secret
     from flask_autotag.testing import check_declaration, check_local, check_remote
 
-    def test_mine_that_classifies_here():
+    def test_my_local_provider():
         check_declaration(MyLocalProvider)
         check_local(MyLocalProvider, {"colors": 4})
 
-    def test_mine_that_asks_a_server(url):
+    def test_my_remote_provider(url):
         check_declaration(MyRemoteProvider)
         http = Http(frozenset({url}), total=3)
         settings = {"endpoint": url, "api_key": Secret("k")}
         check_remote(MyRemoteProvider, settings, http)
 
-``url`` is that of a server of the test, such as ``http://127.0.0.1:8080``: without a
-path, and among those that ``Http`` may connect to though it is private and not
-``https``. ``total`` is the seconds that an exchange may take.
+``url`` is the origin of a test server, such as ``http://127.0.0.1:8080``. ``Http``
+takes the origins that it may connect to although they are private or not ``https``,
+and ``total``, the seconds that one exchange may take.
 """
 
 from __future__ import annotations
@@ -26,28 +26,42 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import ProviderError, TaggingError
-from .models import MODEL_LENGTH
+from .classification.decode import decode, reduced, to_jpeg
+from .classification.sandbox.pool import Pool, Slot
+from .classification.sandbox.question import Answer, ChildOutcome, Question
+from .db.columns import MODEL_LENGTH
+from .errors import (
+    ClassifierError,
+    ConfigurationError,
+    ProviderError,
+    TaggingError,
+)
+from .host.assets import NAME_LENGTH
 from .providers.base import (
-    MOST_BROADER,
     MOST_LABELS,
+    MOST_LOCAL,
     Label,
     LocalProvider,
-    Machine,
+    Prediction,
     Provider,
     RemoteProvider,
     SentImage,
+    clean_label,
+    surest,
 )
-from .providers.faults import fault
-from .providers.http import Http
+from .providers.declaration import find_fault
+from .providers.http import Http, confidence
+from .runtime.state import State
 from .settings.fields import Field, Input
-from .stand_ins import fake_labels
-from .vocabulary import NAME_LENGTH, tag_name
+from .settings.machine import Machine
+from .settings.tag_names import tag_name
 
 if TYPE_CHECKING:
+    from flask import Flask
     from PIL.Image import Image
 
 __all__ = [
@@ -60,17 +74,15 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: Sizes that trip who cuts or divides: a square, wide, high, and hardly anything.
+#: Sizes that reveal wrong crops and divisions: square, wide, high, odd.
 _SIZES = ((64, 64), (300, 40), (40, 300), (51, 52))
-#: What every check meets some day, from a form, a file or ``app.config``.
+#: Values that a form, a file or ``app.config`` may hold.
 _NONSENSE: tuple[Any, ...] = ("", "?", -1, None, [])
-#: Labels of a local provider that are kept: its own, and broader ones beside them.
-_MOST_LOCAL = MOST_LABELS + MOST_BROADER
 
 
 def check_declaration(provider: type[Provider]) -> None:
-    """Check what a provider declares: its name, its section, and each field."""
-    wrong = fault(provider)
+    """Check a provider's declaration: its name, its section, and each field."""
+    wrong = find_fault(provider)
     _demand(wrong is None, f"{provider.__name__} {wrong}.")
     for field in provider.section.fields:
         _check_field(field)
@@ -80,14 +92,14 @@ def check_local(
     provider: LocalProvider | type[LocalProvider],
     settings: Mapping[str, Any] | None = None,
 ) -> None:
-    """Let a provider classify images of several sizes, and check what it says.
+    """Let a provider classify images of several sizes, and check its answers.
 
-    No images must give no answers: ``classify([])`` is ``[]``.
+    ``classify([])`` must return ``[]``.
 
-    :param provider: the class, of which an instance is made as it is in the product:
-        its ``options`` go through JSON to ``__init__``. Or an instance.
-    :param settings: of its section, by field; those left out have their defaults. They
-        are for a class alone.
+    :param provider: an instance; or a class, whose instance is made as in the product:
+        its ``options`` go through JSON to ``__init__``.
+    :param settings: of its section, by field, with defaults for the others; only for
+        a class.
     """
     if not isinstance(provider, LocalProvider):
         provider = _instance(provider, settings or {})
@@ -95,19 +107,18 @@ def check_local(
     _check_side(_called("side", lambda: provider.side))
     images = [_image(size) for size in _SIZES]
     answers = _called("classify", provider.classify, images)
-    _check_answers(answers, len(images), _MOST_LOCAL)
+    _check_answers(answers, len(images), MOST_LOCAL)
     nothing = _called("classify([])", provider.classify, [])
-    _demand(nothing == [], "no images must give no answers")
+    _demand(nothing == [], "classify([]) must return []")
 
 
 def check_remote(
     provider: type[RemoteProvider], settings: Mapping[str, Any], http: Http
 ) -> None:
-    """Let a provider classify images at its server, and check what it says.
+    """Let a provider classify images at its server, and check its answers.
 
     :param settings: of its section, by field; secrets as
-        :class:`~flask_autotag.settings.secret.Secret`. Those left out have their
-        defaults.
+        :class:`~flask_autotag.settings.secret.Secret`; with defaults for the others.
     :param http: may connect to the server.
     """
     together = provider.together
@@ -125,10 +136,10 @@ def check_remote(
 def check_failures(
     provider: type[RemoteProvider], settings: Mapping[str, Any], http: Http, key: str
 ) -> None:
-    """Check what becomes of a server that fails: it raises, and tells no secret.
+    """Check that a provider raises if its server fails, and reveals no secret.
 
     :param settings: as in :func:`check_remote`.
-    :param http: leads to a server that answers with an error, or with nonsense.
+    :param http: may connect to a server that answers with an error, or nonsense.
     :param key: the secret among *settings*.
     """
     values = _filled(provider, settings)
@@ -162,10 +173,10 @@ def _check_field(field: Field) -> None:
 
 
 def _check_check(field: Field, about: str) -> None:
-    """See that a field's check knows its default, and says no in the right way."""
+    """Check that a field's check accepts its default and refuses with ValueError."""
     _demand(
         field.default is None or field.check(field.default) == field.default,
-        f"{about} has a default of which its own check makes something else",
+        f"{about} has a default that its own check changes",
     )
     for value in _NONSENSE:
         try:
@@ -184,15 +195,14 @@ def _check_choices(field: Field, about: str) -> None:
         _demand(field.choices is not None, f"{about} needs choices")
     if field.choices is None:
         return
-    there = _called(f"{about}: choices", field.choices, None)
+    choices = _called(f"{about}: choices", field.choices, None)
     _demand(
-        field.default is None or field.default in there,
+        field.default is None or field.default in choices,
         f"{about} has a default that is not among its choices",
     )
 
 
 def _filled(provider: type[Provider], settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Add the defaults of what is not among *settings*."""
     section = getattr(provider, "section", None)
     if section is None:
         return settings
@@ -205,7 +215,7 @@ def _filled(provider: type[Provider], settings: Mapping[str, Any]) -> Mapping[st
 def _instance(
     provider: type[LocalProvider], settings: Mapping[str, Any]
 ) -> LocalProvider:
-    """Make an instance as the product does."""
+    """Return an instance that is made as in the product."""
     values, machine = _filled(provider, settings), Machine()
     options = _called("options", provider.options, values, machine)
     _demand(isinstance(options, dict), f"options is a dict, not {options!r:.80}")
@@ -213,14 +223,14 @@ def _instance(
         sent = json.loads(json.dumps(options))
     except (TypeError, ValueError) as error:
         raise AssertionError(f"options must be JSON: {error}") from error
-    made = _called(f"{provider.__name__}(**options)", lambda: provider(**sent))
-    said = _called("current_model", provider.current_model, values, machine)
-    model = _called("model", lambda: made.model)
+    instance = _called(f"{provider.__name__}(**options)", lambda: provider(**sent))
+    current = _called("current_model", provider.current_model, values, machine)
+    model = _called("model", lambda: instance.model)
     _demand(
-        said is None or said == model,
-        f"current_model says {said!r}, and model says {model!r}",
+        current is None or current == model,
+        f"current_model returns {current!r}, but model is {model!r}",
     )
-    return made
+    return instance
 
 
 def _check_model(model: Any) -> None:
@@ -238,10 +248,12 @@ def _check_side(side: Any) -> None:
 
 
 def _check_number(answers: Any, number: int) -> None:
-    _demand(isinstance(answers, list), f"classify gives a list, not {answers!r:.80}")
+    _demand(
+        isinstance(answers, list), f"classify must return a list, not {answers!r:.80}"
+    )
     _demand(
         len(answers) == number,
-        f"{number} images must give as many answers, in order, not {len(answers)}",
+        f"{number} images need as many answers, in order, not {len(answers)}",
     )
 
 
@@ -257,11 +269,14 @@ def _check_answer(answer: Any, most: int) -> None:
     for label in answer:
         _check_label(label)
     sure = [label.confidence for label in answer]
-    _demand(sure == sorted(sure, reverse=True), "labels come surest first")
+    _demand(
+        sure == sorted(sure, reverse=True),
+        "labels must be sorted by confidence, highest first",
+    )
     _demand(
         len(answer) <= most,
-        f"an answer has {len(answer)} labels, and at most {most} are of use:"
-        " surest() picks them",
+        f"an answer has {len(answer)} labels, and at most {most} are kept:"
+        " surest() selects them",
     )
 
 
@@ -300,7 +315,7 @@ def _sent(size: tuple[int, int]) -> SentImage:
 
 
 def _called(what: str, work: Callable[..., T], *arguments: Any) -> T:
-    """Call what the author wrote; what it raises is a fault."""
+    """Call the author's code; an exception is a fault."""
     try:
         return work(*arguments)
     except Exception as error:
@@ -322,3 +337,118 @@ def _is_whole(value: Any) -> bool:
 def _demand(holds: bool, sentence: str) -> None:
     if not holds:
         raise AssertionError(sentence)
+
+
+#: Names with their confidences.
+Labels = Mapping[str, float]
+
+
+#: The model that tags are stored with.
+MODEL = "fake_labels"
+
+
+@contextmanager
+def fake_labels(
+    app: Flask, labels: Labels | Callable[[bytes], Labels]
+) -> Iterator[None]:
+    """Let the enabled local providers of an application answer with labels of a test.
+
+    ::
+
+        with fake_labels(app, {"dog": 0.9, "grass": 0.4}):
+            client.post("/photos", data={"photo": file})
+
+    Neither a model nor a child process is needed. Everything else is real: the image
+    is decoded, and thresholds, words and settings decide which labels become tags.
+    Remote providers are still called. The labels hold for this process only: use
+    ``AUTOTAG_RUNNER = "inline"`` or ``tag_now``.
+
+    :param app: the application, with the extension in it.
+    :param labels: names with confidences from 0 to 1; or a function that takes the
+        bytes of an image's file and returns them. An exception of the function becomes
+        the image's failure: a :exc:`TaggingError` as it is, any other as
+        :exc:`ClassifierError`.
+    :raises ConfigurationError: if the application has no ``AutoTag``.
+    :raises ValueError: if a name is no text, or a confidence not from 0 to 1.
+    """
+    state, stand_in = _state_of(app), _FakePool(_finder(labels))
+    state.stand_ins.append(stand_in)
+    try:
+        yield
+    finally:
+        state.stand_ins.remove(stand_in)
+
+
+def _state_of(app: Flask) -> State:
+    if "autotag" not in app.extensions:
+        raise ConfigurationError(
+            f"AutoTag was not initialised for the application {app.name!r}. Did you"
+            " forget to call init_app?"
+        )
+    state: State = app.extensions["autotag"].state_of(app)
+    return state
+
+
+#: Takes the bytes of an image's file.
+_Finder = Callable[[bytes], list[Label]]
+
+
+def _finder(labels: Labels | Callable[[bytes], Labels]) -> _Finder:
+    if callable(labels):
+        return lambda data: _sorted(labels(data))
+    always = _sorted(labels)
+    return lambda _data: always
+
+
+def _sorted(labels: Labels) -> list[Label]:
+    return surest(
+        [clean_label(name, name, confidence(number)) for name, number in labels.items()]
+    )
+
+
+class _FakePool(Pool):
+    """A pool without children: it answers in the calling thread."""
+
+    def __init__(self, find: _Finder) -> None:
+        super().__init__(size=1, timeout=0.0, memory_limit=0)
+        self._find = find
+
+    @contextmanager
+    def slot(self, wait: float | None = None) -> Iterator[Slot]:
+        """Yield a slot at once, for the block."""
+        yield _FakeSlot(self._find)
+
+
+class _FakeSlot(Slot):
+    """A slot without a child."""
+
+    def __init__(self, find: _Finder) -> None:
+        super().__init__(timeout=0.0, memory_limit=0)
+        self._find = find
+
+    def classify(self, questions: Iterable[Question]) -> Iterator[ChildOutcome]:
+        """Answer one question after the other."""
+        return map(self._outcome, questions)
+
+    def _outcome(self, question: Question) -> ChildOutcome:
+        try:
+            return _answer(question, self._find)
+        except TaggingError as error:
+            return error
+        except Exception as error:
+            return ClassifierError(
+                f"The function of fake_labels raised {type(error).__name__}: {error}"
+            )
+
+
+def _answer(question: Question, find: _Finder) -> Answer:
+    longest = question.reduce_to or 0
+    image = decode(question.data, max(longest, 1))
+    predictions = [
+        Prediction(provider.name, MODEL, tuple(find(question.data)))
+        for provider in question.providers
+    ]
+    if not longest:
+        return Answer(predictions)
+    small = reduced(image, longest)
+    return Answer(predictions, SentImage(to_jpeg(small), *small.size))

@@ -9,23 +9,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from PIL import Image
-from sqlalchemy import String, select
+from sqlalchemy import String, inspect, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_autotag import AssetRef, AutoTag, Models, image_tagged, tagging_failed
+from flask_autotag.classification.request import Classified
 from flask_autotag.providers.base import Label, Prediction
-from flask_autotag.store import Entry, store
-from flask_autotag.tagging import Classified
+from flask_autotag.tags.store import Entry, store
 
 EXAMPLES = Path(__file__).parent.parent / "example_app" / "photos"
 ESPRESSO = EXAMPLES / "espresso.jpg"
-#: What the bundled model tags it with, surest first.
+#: The tags of the bundled model for it, highest confidence first.
 ESPRESSO_TAGS = ["drink", "espresso"]
+#: Broader tags, and their concepts in WordNet: an animal is above a dog.
+ANIMALS = {"dog": "n02084071", "animal": "n00015388"}
 
 
 class Base(DeclarativeBase):
@@ -54,7 +57,7 @@ class Host:
             return list(connection.execute(select(table).order_by(table.c.id)))
 
     def add_photo(self, path: str = "photo.jpg") -> Any:
-        """Commit a photo and give it."""
+        """Commit a photo and return it."""
         photo = self.Photo(path=path)
         self.db.session.add(photo)
         self.db.session.commit()
@@ -62,12 +65,8 @@ class Host:
 
 
 def make_db() -> tuple[SQLAlchemy, type[Any]]:
-    """Make a Flask-SQLAlchemy object of its own, with a model."""
-
-    class HostBase(DeclarativeBase):
-        pass
-
-    db = SQLAlchemy(model_class=HostBase)
+    """Return a Flask-SQLAlchemy object with a model."""
+    db = SQLAlchemy()
 
     class Photo(db.Model):  # type: ignore[name-defined]
         id: Mapped[int] = mapped_column(primary_key=True)
@@ -111,7 +110,10 @@ def _install(url: str, config: Mapping[str, Any]) -> Host:
 def _create_tables(db: SQLAlchemy) -> None:
     """Make all tables; a new SQLite file is copied, which takes a tenth of the time."""
     path = db.engine.url.database
-    if db.engine.dialect.name == "sqlite" and path and not Path(path).exists():
+    if db.engine.dialect.name != "sqlite":
+        if not inspect(db.engine).has_table("photo"):
+            db.create_all()
+    elif path and not Path(path).exists():
         Path(path).write_bytes(_empty_sqlite_file())
     else:
         db.create_all()
@@ -130,10 +132,10 @@ def _empty_sqlite_file() -> bytes:
 
 
 def close(app: Flask, *dbs: SQLAlchemy) -> None:
-    """End what the host holds open."""
+    """Close what the host has open."""
     state = app.extensions["autotag"].state_of(app)
     state.runner.stop()
-    state.pool.close()
+    state.close_children()
     with app.app_context():
         for db in dbs:
             db.session.remove()
@@ -147,11 +149,15 @@ def store_labels(
     labels: Sequence[tuple[str, float]],
     instance: str = "default",
     provider: str = "tensorflow",
+    concepts: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Store a prediction of the names with their confidences, and its tags."""
+    """Store a prediction with these names and confidences, and its tags.
+
+    :param concepts: ids of labels by their names, such as :data:`ANIMALS`.
+    """
     state = host.autotag.state_of(host.app)
     made = tuple(
-        Label(f"n{number:08}", name, confidence)
+        Label(concepts.get(name, f"n{number:08}"), name, confidence)
         for number, (name, confidence) in enumerate(labels)
     )
     entry = Entry(

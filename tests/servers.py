@@ -1,4 +1,4 @@
-"""Servers of a test's own, to be restarted and emptied."""
+"""Servers that one test starts, restarts and empties."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
+    """Return a port on which no program listens."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
@@ -33,7 +33,7 @@ def free_port() -> int:
 
 @contextmanager
 def serve(app: Flask) -> Iterator[str]:
-    """Put an app on a port of its own, and give its URL."""
+    """Serve an app on a free port, and yield its URL."""
     server = make_server("127.0.0.1", 0, _whole(app), threaded=True)
     # Requests that a closed browser leaves behind must not outlive the test.
     server.daemon_threads = True
@@ -64,7 +64,7 @@ def _whole(app: WSGIApplication) -> WSGIApplication:
 
 
 class PostgreSQL:
-    """A server in a folder. It refuses to run as root, so root lends it a user."""
+    """A server in a folder. As it refuses to run as root, it gets another user."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs = programs
@@ -83,11 +83,11 @@ class PostgreSQL:
 
     @property
     def url(self) -> str:
-        """Of a database that is there."""
+        """The URL of a database that exists."""
         return f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/postgres"
 
     def restart(self, mode: str) -> None:
-        """Restart it: ``fast`` ends connections, ``immediate`` is as in a crash."""
+        """Restart it: ``fast`` ends connections, ``immediate`` acts like a crash."""
         self.control("restart", "-m", mode)
 
     def control(self, action: str, *options: str) -> None:
@@ -106,7 +106,7 @@ class PostgreSQL:
 def own_postgresql() -> Iterator[PostgreSQL]:
     """Run a server for the block."""
     programs = _programs()
-    # Not in a folder of pytest's, which no other user may enter.
+    # Other users may not enter the folders of pytest.
     with tempfile.TemporaryDirectory(prefix="autotag-") as folder:
         server = PostgreSQL(programs, Path(folder))
         try:

@@ -1,4 +1,4 @@
-"""What host code decides about tags, on each database."""
+"""Decisions of host code about tags, on each database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from flask_autotag import AssetError, AssetRef, ImageMissing, image_uploaded
+from flask_autotag import AssetError, AssetRef, image_uploaded
+from flask_autotag.errors import ImageMissing
 from flask_autotag.jobs.worker import Worker
 
 from .hosts import ESPRESSO, ESPRESSO_TAGS, Host, make_host, store_labels
@@ -20,7 +21,7 @@ SUGGESTIONS = ("", "suggestion_threshold")
 
 
 def names(host: Host, asset: Any = PHOTO) -> list[str]:
-    # A context of its own has a session of its own, which sees all that is committed.
+    # A new context has a new session, which sees all committed data.
     with host.app.app_context():
         return [tag.name for tag in host.autotag.tags_for(asset)]
 
@@ -31,7 +32,7 @@ def suggested(host: Host) -> list[str]:
 
 
 def run(host: Host, labels: list[tuple[str, float]] = LABELS) -> None:
-    """Let a provider say something of the photo."""
+    """Store labels of a provider for the photo."""
     store_labels(host, PHOTO, labels)
 
 
@@ -261,8 +262,8 @@ class TestWithoutAnInstance:
     def test_of_several_others_none_is_guessed(self, any_host: Host) -> None:
         autotag = any_host.autotag
         said = (
-            "photo 7 is an image of news, shop, and not of default: say which is meant,"
-            " with instance=."
+            "photo 7 is an image of news, shop, and not of default. Pass one of them as"
+            " the argument instance."
         )
         with any_host.app.app_context():
             for tenant in ("shop", "news"):
@@ -320,7 +321,7 @@ class TestRetag:
         with host.app.app_context(), pytest.raises(ImageMissing) as caught:
             host.autotag.retag(PHOTO)
         assert str(caught.value) == (
-            "Nothing tells where the image of photo 7 is: register an image_loader."
+            "The image of photo 7 cannot be found: register an image_loader."
         )
 
     def test_in_the_hosts_transaction(self, sqlite_url: str) -> None:
@@ -333,3 +334,24 @@ class TestRetag:
             host.autotag.retag(photo)
             host.db.session.rollback()
             assert host.jobs() == []
+
+
+def test_one_object_in_place_of_several(host: Host) -> None:
+    with host.app.app_context():
+        photo = host.add_photo()
+        host.autotag.add_tag(photo, "Rex")
+        for one in (photo, AssetRef("photo", str(photo.id))):
+            assert [tag.name for tag in host.autotag.preload(one)[photo]] == ["Rex"]
+            assert host.autotag.progress(one)[photo].state == "untagged"
+        for wrong in (7, "photo", dict):
+            with pytest.raises(AssetError, match="is an instance of a mapped class"):
+                host.autotag.preload(wrong)
+
+
+def test_tag_now_cancels_earlier_failures(host: Host) -> None:
+    with host.app.app_context():
+        image_uploaded.send(host.app, asset=PHOTO, image=b"no image")
+        Worker(host.app, host.autotag.state_of(host.app)).drain()
+        assert [job.state for job in host.jobs()] == ["failed"]
+        host.autotag.tag_now(PHOTO, ESPRESSO)
+        assert [job.state for job in host.jobs()] == ["cancelled"]

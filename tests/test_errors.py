@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from flask_autotag import errors
@@ -7,7 +9,9 @@ from flask_autotag.errors import AutoTagError, TaggingError
 
 
 def kinds(base: type[AutoTagError]) -> list[type[AutoTagError]]:
-    return [base, *(kind for sub in base.__subclasses__() for kind in kinds(sub))]
+    """Return the errors of the package, without subclasses in other tests."""
+    below = (kind for sub in base.__subclasses__() for kind in kinds(sub))
+    return [base, *below] if base.__module__ == errors.__name__ else []
 
 
 ALL = kinds(AutoTagError)
@@ -18,16 +22,20 @@ def test_the_codes_are_the_same_in_every_release() -> None:
     assert {kind.__name__: kind.code for kind in TAGGING} == {
         "TaggingError": "error",
         "TaggingOff": "tagging_off",
+        "NoImage": "no_image",
+        "UnexpectedError": "unexpected",
         "LoaderError": "loader_failed",
         "ImageError": "image_invalid",
         "ImageMissing": "image_missing",
         "UnreadableImage": "image_unreadable",
         "ImageTooLarge": "image_too_large",
+        "ImageTooComplex": "image_too_complex",
         "ClassifierError": "classifier_failed",
         "ClassifierCrashed": "classifier_crashed",
         "ClassifierTimeout": "classifier_timeout",
         "ClassifierMemory": "classifier_memory",
         "TryLater": "try_later",
+        "ClassifierBusy": "classifier_busy",
         "ModelError": "model_invalid",
         "ProviderError": "provider_failed",
         "ProviderUnreachable": "provider_unreachable",
@@ -53,10 +61,12 @@ def test_a_code_fits_its_column(kind: type[TaggingError]) -> None:
 def test_what_does_not_pass_by_itself_is_not_tried_again() -> None:
     assert {kind.__name__ for kind in TAGGING if kind.permanent} == {
         "TaggingOff",
+        "NoImage",
         "ImageError",
         "ImageMissing",
         "UnreadableImage",
         "ImageTooLarge",
+        "ImageTooComplex",
         "ProviderRefused",
         "ProviderPaused",
         "ProviderRejected",
@@ -83,6 +93,7 @@ def test_the_errors_form_the_documented_tree() -> None:
         "ConfigurationError": "AutoTagError",
         "AssetError": "AutoTagError",
         "TransactionError": "AutoTagError",
+        "NotWrittenInTime": "AutoTagError",
         "SettingsError": "AutoTagError",
         "StaleSettings": "AutoTagError",
         "VocabularyError": "AutoTagError",
@@ -90,16 +101,20 @@ def test_the_errors_form_the_documented_tree() -> None:
         "UpgradeError": "AutoTagError",
         "TaggingError": "AutoTagError",
         "TaggingOff": "TaggingError",
+        "NoImage": "TaggingError",
+        "UnexpectedError": "TaggingError",
         "LoaderError": "TaggingError",
         "ImageError": "TaggingError",
         "ImageMissing": "ImageError",
         "UnreadableImage": "ImageError",
         "ImageTooLarge": "ImageError",
+        "ImageTooComplex": "ImageError",
         "ClassifierError": "TaggingError",
         "ClassifierCrashed": "ClassifierError",
         "ClassifierTimeout": "ClassifierError",
         "ClassifierMemory": "ClassifierError",
         "TryLater": "TaggingError",
+        "ClassifierBusy": "TryLater",
         "ModelError": "ClassifierError",
         "ProviderError": "ClassifierError",
         "ProviderUnreachable": "ProviderError",
@@ -115,3 +130,16 @@ def test_the_errors_form_the_documented_tree() -> None:
 def test_each_error_stands_in_the_module_and_its_tree(kind: type[AutoTagError]) -> None:
     assert getattr(errors, kind.__name__) is kind
     assert kind.__name__ in str(errors.__doc__)
+
+
+def test_the_drawing_shows_every_error_at_its_place() -> None:
+    drawn: dict[str, str] = {}
+    path: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        found = re.match(r"    ([│├└─ ]*)(\w+)", line)
+        if found:
+            depth = len(found[1]) // 4
+            path[depth:] = [found[2]]
+            if depth:
+                drawn[found[2]] = path[depth - 1]
+    assert drawn == {kind.__name__: kind.__bases__[0].__name__ for kind in ALL[1:]}

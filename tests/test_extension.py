@@ -11,7 +11,6 @@ import pytest
 from blinker import Signal
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from flask_sqlalchemy_lite import SQLAlchemy as Lite
 from sqlalchemy import inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -25,6 +24,7 @@ from flask_autotag import (
     create_models,
     image_uploaded,
 )
+from flask_autotag.errors import ImageMissing
 
 from .hosts import ESPRESSO, ESPRESSO_TAGS, Host, close, jpeg, make_db
 
@@ -69,6 +69,8 @@ def test_wants_the_db_first(sqlite_url: str) -> None:
 
 
 def test_works_with_flask_sqlalchemy_lite(sqlite_url: str) -> None:
+    lite = pytest.importorskip("flask_sqlalchemy_lite", reason="It needs Flask 3.")
+
     class Base(DeclarativeBase):
         pass
 
@@ -77,7 +79,7 @@ def test_works_with_flask_sqlalchemy_lite(sqlite_url: str) -> None:
         id: Mapped[int] = mapped_column(primary_key=True)
 
     app = make_app(SQLALCHEMY_ENGINES={"default": sqlite_url})
-    db = Lite(app)
+    db = lite.SQLAlchemy(app)
     autotag = AutoTag(app, models=create_models(Base.metadata))
     with app.app_context():
         Base.metadata.create_all(db.engine)
@@ -95,8 +97,9 @@ def test_works_with_flask_sqlalchemy_lite(sqlite_url: str) -> None:
 
 
 def test_flask_sqlalchemy_lite_needs_the_models(sqlite_url: str) -> None:
+    lite = pytest.importorskip("flask_sqlalchemy_lite", reason="It needs Flask 3.")
     app = make_app(SQLALCHEMY_ENGINES={"default": sqlite_url})
-    db = Lite(app)
+    db = lite.SQLAlchemy(app)
     with pytest.raises(ConfigurationError, match=r"create_models\(Base\.metadata\)"):
         AutoTag(app)
     with app.app_context():
@@ -120,14 +123,14 @@ def test_keeps_a_file_of_its_own_where_the_host_has_no_database(
         assert autotag.tag_counts() == []
     assert {tag.name for tag in tags} == set(ESPRESSO_TAGS)
     state = autotag.state_of(app)
-    state.pool.close()
+    state.close_children()
     state.database.engine.dispose()
 
 
 def test_a_database_that_comes_after_it_is_no_surprise(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its tables would be sought in a file of our own, and the host's lack them."""
+    """Otherwise its tables would be in our own file, not in the host's database."""
     app = make_app(f"sqlite:///{tmp_path / 'cms.sqlite'}", instance_path=str(tmp_path))
     autotag = AutoTag(app)
     db, Photo = make_db()
@@ -204,7 +207,7 @@ def test_the_application_is_not_kept_alive(sqlite_url: str) -> None:
     gc.collect()
 
     assert gone() is None
-    assert len(autotag._states) == 0
+    assert len(autotag._applications._states) == 0
 
 
 def test_refuses_a_second_registration(host: Host) -> None:
@@ -225,7 +228,7 @@ def test_says_that_init_app_was_forgotten() -> None:
     [
         (
             {"AUTOTAG_RUNER": "thread"},
-            "AUTOTAG_RUNER is no key .* Did you mean AUTOTAG_RUNNER?",
+            "Flask-AutoTag has no key AUTOTAG_RUNER. Did you mean AUTOTAG_RUNNER?",
         ),
         ({"AUTOTAG_RUNNER": "threads"}, "AUTOTAG_RUNNER must be one of 'thread'"),
         (
@@ -298,7 +301,7 @@ def test_another_signal_through_an_adapter(inline_host: Host) -> None:
 
 
 def test_an_adapter_has_an_application_context(host: Host) -> None:
-    """As where the host's signal comes from a thread of its own."""
+    """The host may send the signal in another thread."""
     signal = Signal()
     host.autotag.connect(
         signal, lambda app: host.autotag.forget(AssetRef("photo", "1"))
@@ -389,13 +392,21 @@ def test_an_asset_gone_before_its_turn_is_a_failed_job(host: Host) -> None:
     host.autotag.watch(host.Photo, image=lambda photo: photo.path)
     with host.app.app_context():
         host.add_photo(str(ESPRESSO))
-        # Behind SQLAlchemy's back, so that nobody tells the extension.
+        # Not through the session, so that the extension gets no event.
         with host.db.engine.begin() as connection:
             connection.exec_driver_sql("DELETE FROM photo")
         with pytest.raises(
-            Exception, match="The application says that photo 1 is gone"
+            Exception, match="The application reports that photo 1 is gone"
         ):
             host.autotag.tag_now(AssetRef("photo", "1"))
+
+
+def test_a_name_that_is_no_key_of_the_watched_model_is_a_missing_image(
+    host: Host,
+) -> None:
+    host.autotag.watch(host.Photo, image=lambda photo: photo.path)
+    with host.app.app_context(), pytest.raises(ImageMissing, match="photo one is gone"):
+        host.autotag.tag_now(AssetRef("photo", "one"))
 
 
 def test_forget_joins_the_hosts_transaction(inline_host: Host) -> None:

@@ -1,4 +1,4 @@
-"""What is in the wheel, and that it tags a photo where nothing else is."""
+"""The content of the wheel; it tags a photo without the source tree."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ with app.app_context():
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, source = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("source")
-    # Builds leave files in the tree, over which two at the same time would trip.
+    # Builds write files into the tree, so two builds must not run at the same time.
     ignored = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "instance")
     shutil.copytree(ROOT, source, ignore=ignored, dirs_exist_ok=True)
     done = subprocess.run(
@@ -62,8 +62,8 @@ def test_only_the_package_is_in_the_wheel(wheel: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"flask_autotag"}
     for needed in (
         "flask_autotag/py.typed",
-        "flask_autotag/migrations/env.py",
-        "flask_autotag/migrations/versions/0001_first_tables.py",
+        "flask_autotag/db/migrations/env.py",
+        "flask_autotag/db/migrations/versions/0001_first_tables.py",
         "flask_autotag/static/autotag/autotag.css",
         "flask_autotag/static/autotag/autotag.js",
         "flask_autotag/static/autotag/field.css",

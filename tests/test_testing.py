@@ -1,4 +1,4 @@
-"""The checks for providers' authors: good ones pass, each fault is named."""
+"""The checks for authors of providers accept correct providers and name each fault."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
 
-from flask_autotag import ProviderError, ProviderRefused, checks
+from flask_autotag import ProviderError
+from flask_autotag.errors import ProviderRefused
 from flask_autotag.providers.azure_vision import AzureVisionProvider
-from flask_autotag.providers.base import Label, LocalProvider, Machine, RemoteProvider
+from flask_autotag.providers.base import Label, LocalProvider, RemoteProvider
 from flask_autotag.providers.google_vision import GoogleVisionProvider
 from flask_autotag.providers.http import Http
 from flask_autotag.providers.registry import BUNDLED
-from flask_autotag.providers.tensorflow import TensorFlowProvider
+from flask_autotag.providers.tensorflow.provider import TensorFlowProvider
+from flask_autotag.settings import checks
 from flask_autotag.settings.fields import Field, Input, Section
+from flask_autotag.settings.machine import Machine
 from flask_autotag.settings.secret import Secret
 from flask_autotag.testing import (
     check_declaration,
@@ -30,7 +34,7 @@ from flask_autotag.testing import (
     check_remote,
 )
 
-from .vendors import Answer, Recorded, Vendor, vendor
+from .providers.vendors import Answer, Recorded, Vendor, vendor
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -55,14 +59,31 @@ def example_of(name: str) -> Any:
 
 @pytest.fixture(scope="module")
 def example() -> Any:
-    """The provider of the documentation that asks TensorFlow Serving."""
+    """The provider for TensorFlow Serving in the documentation."""
     return example_of("tf_serving").TFServingProvider
 
 
 @pytest.fixture(scope="module")
 def colors() -> Any:
-    """The provider of the documentation that classifies on this machine."""
+    """The local provider in the documentation."""
     return example_of("dominant_color").DominantColorProvider
+
+
+def provider_with(answer: Callable[[], Any]) -> type[RemoteProvider]:
+    """Return a provider whose ``classify`` returns or raises what *answer* does."""
+
+    class Mine(RemoteProvider):
+        name = "mine"
+
+        @classmethod
+        def model(cls, settings: Any) -> str:
+            return "1"
+
+        @classmethod
+        def classify(cls, images: Any, settings: Any, http: Any) -> Any:
+            return answer()
+
+    return Mine
 
 
 @pytest.mark.parametrize("provider", BUNDLED)
@@ -202,7 +223,10 @@ THRESHOLD = Field("confidence_threshold", 0.5, checks.fraction, "Sure", "Help.")
         ({"input": Input.SECRET}, "is a secret and needs the default None"),
         ({"check": checks.fraction, "default": 7}, "must be a number from 0 to 1"),
         ({"input": Input.CHOICE}, "the field 'x' needs choices"),
-        ({"bound_to": "y"}, "has a field 'x' that is bound to 'y', which is no field"),
+        (
+            {"bound_to": "y"},
+            "has a field 'x' that is bound to 'y', which is not a field",
+        ),
         ({"name": "enabled"}, "has a field 'enabled' twice"),
         ({"help": None}, "the field 'x' needs a help that is a sentence"),
         (
@@ -223,7 +247,7 @@ THRESHOLD = Field("confidence_threshold", 0.5, checks.fraction, "Sure", "Help.")
         ),
         (
             {"check": str.upper},
-            "the field 'x' has a default of which its own check makes something else",
+            "the field 'x' has a default that its own check changes",
         ),
         (
             {"choices": lambda _model_dir: ("b",), "input": Input.CHOICE},
@@ -240,57 +264,40 @@ def test_a_fault_of_a_declaration(change: dict[str, Any], message: str) -> None:
         Field("x", "a", checks.text, "Label", "Help."), **change
     )
 
-    class Mine(RemoteProvider):
-        name = "mine"
-        section = Section("mine", "Mine", (GOOD, THRESHOLD, field))
-
-        @classmethod
-        def model(cls, settings: Any) -> str:
-            return "1"
-
-        @classmethod
-        def classify(cls, images: Any, settings: Any, http: Any) -> Any:
-            return [[] for _ in images]
-
+    mine = provider_with(Mock())
+    mine.section = Section("mine", "Mine", (GOOD, THRESHOLD, field))
     with pytest.raises(AssertionError) as caught:
-        check_declaration(Mine)
+        check_declaration(mine)
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("answers", "message"),
     [
-        (None, "classify gives a list, not None"),
-        ([], "1 images must give as many answers, in order, not 0"),
+        (None, "classify must return a list, not None"),
+        ([], "1 images need as many answers, in order, not 0"),
         ([None], "an answer is a list of Labels"),
         ([["dog"]], "an answer is a list of Labels"),
         ([[Label("1", "dog", 1.5)]], "a confidence is a float from 0 to 1, not 1.5"),
         ([[Label("1", "dog", float("nan"))]], "a confidence is a float from 0 to 1"),
         ([[Label("", "dog", 0.5)]], "a label needs an id and a name"),
-        ([[Label("1", "a", 0.1), Label("2", "b", 0.2)]], "labels come surest first"),
+        (
+            [[Label("1", "a", 0.1), Label("2", "b", 0.2)]],
+            "labels must be sorted by confidence",
+        ),
         ([[Label("1", "a" * 101, 0.5)]], "the label '1' would never be a tag: a tag's"),
         ([[Label("1", "\0", 0.5)]], "the label '1' would never be a tag: a tag needs"),
         ([[Label("1" * 101, "a", 0.5)]], "has 101 characters, of which 100 are kept"),
         ([[Label("1", 7, 0.5)]], "an id and a name are texts, not 7"),  # type: ignore[arg-type]
-        ([[Label("1", "a", 0.5)] * 51], "has 51 labels, and at most 50 are of use"),
+        ([[Label("1", "a", 0.5)] * 51], "has 51 labels, and at most 50 are kept"),
     ],
 )
 def test_a_fault_of_an_answer(answers: Any, message: str) -> None:
-    class Mine(RemoteProvider):
-        name = "mine"
-
-        @classmethod
-        def model(cls, settings: Any) -> str:
-            return "1"
-
-        @classmethod
-        def classify(cls, images: Any, settings: Any, http: Any) -> Any:
-            return answers
-
+    mine = provider_with(Mock(return_value=answers))
     with pytest.raises(AssertionError, match=message.replace(".", r"\.")):
-        check_remote(Mine, {}, Http())
+        check_remote(mine, {}, Http())
     with pytest.raises(AssertionError) as caught:
-        check_failures(Mine, {}, Http(), KEY)
+        check_failures(mine, {}, Http(), KEY)
     one = answers and len(answers) == 1
     assert str(caught.value).startswith("a failure must be raised" if one else message)
 
@@ -303,45 +310,21 @@ def test_a_fault_of_an_answer(answers: Any, message: str) -> None:
     ],
 )
 def test_a_fault_of_a_failure(error: Exception, message: str) -> None:
-    class Mine(RemoteProvider):
-        @classmethod
-        def model(cls, settings: Any) -> str:
-            return "1"
-
-        @classmethod
-        def classify(cls, images: Any, settings: Any, http: Any) -> Any:
-            raise error
-
+    mine = provider_with(Mock(side_effect=error))
     with pytest.raises(AssertionError, match=message):
-        check_failures(Mine, {}, Http(), KEY)
+        check_failures(mine, {}, Http(), KEY)
 
 
 def test_an_images_own_failure_is_an_answer() -> None:
-    class Mine(RemoteProvider):
-        @classmethod
-        def model(cls, settings: Any) -> str:
-            return "1"
-
-        @classmethod
-        def classify(cls, images: Any, settings: Any, http: Any) -> Any:
-            return [ProviderError("no")]
-
-    check_remote(Mine, {}, Http())
-    check_failures(Mine, {}, Http(), KEY)
+    mine = provider_with(Mock(return_value=[ProviderError("no")]))
+    check_remote(mine, {}, Http())
+    check_failures(mine, {}, Http(), KEY)
 
 
 def test_an_images_own_failure_tells_no_key() -> None:
-    class Mine(RemoteProvider):
-        @classmethod
-        def model(cls, settings: Any) -> str:
-            return "1"
-
-        @classmethod
-        def classify(cls, images: Any, settings: Any, http: Any) -> Any:
-            return [ProviderError(f"no {KEY}")]
-
+    mine = provider_with(Mock(return_value=[ProviderError(f"no {KEY}")]))
     with pytest.raises(AssertionError, match="the message holds the key"):
-        check_failures(Mine, {}, Http(), KEY)
+        check_failures(mine, {}, Http(), KEY)
 
 
 @pytest.mark.parametrize(
@@ -396,7 +379,7 @@ def raising(*_arguments: Any) -> Any:
         ({"classify": raising}, "classify raised RuntimeError: no"),
         (
             {"classify": lambda self, images: [[]] * max(1, len(images))},
-            "no images must give no answers",
+            "classify([]) must return []",
         ),
         ({"options": raising}, "options raised RuntimeError: no"),
         ({"options": lambda *_: []}, "options is a dict, not []"),
@@ -404,7 +387,7 @@ def raising(*_arguments: Any) -> Any:
         ({"options": lambda *_: {"a": 1}}, "Mine(**options) raised TypeError"),
         (
             {"current_model": lambda *_: "2"},
-            "current_model says '2', and model says '1'",
+            "current_model returns '2', but model is '1'",
         ),
     ],
 )

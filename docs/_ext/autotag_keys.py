@@ -1,4 +1,4 @@
-"""``.. autotag-keys::`` lists every configuration key, from the code itself."""
+"""``.. autotag-keys::`` lists all configuration keys, generated from the code."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from flask_autotag.config import KEYS
 from flask_autotag.providers.registry import sections
+from flask_autotag.settings.config import KEYS
 
 
 class AutotagKeys(SphinxDirective):

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flask_autotag import checks
-from flask_autotag.providers.base import Label, LocalProvider, Machine, surest
+from flask_autotag.providers.base import Label, LocalProvider, surest
+from flask_autotag.settings import checks
 from flask_autotag.settings.fields import Field, Input, Section
+from flask_autotag.settings.machine import Machine
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,8 +39,8 @@ NAMES = {"basic": BASIC, "fine": FINE}
 class DominantColorProvider(LocalProvider):
     """Name the colours that cover most of an image; their share is the confidence.
 
-    :param colors: how many different colours an image is reduced to.
-    :param names: which names they may get, a key of ``NAMES``.
+    :param colors: the number of colours to which an image is reduced.
+    :param names: the list of possible names, a key of ``NAMES``.
     """
 
     name = "dominant_color"
@@ -60,7 +61,7 @@ class DominantColorProvider(LocalProvider):
                 0.2,
                 checks.fraction,
                 "Confidence threshold",
-                "From 0 to 1: which share of an image a colour must cover.",
+                "From 0 to 1: the share of an image that a colour must cover.",
                 Input.FRACTION,
             ),
             Field(
@@ -68,7 +69,7 @@ class DominantColorProvider(LocalProvider):
                 8,
                 checks.whole_number(2, 32),
                 "Colours",
-                "From 2 to 32: how many different colours are told apart.",
+                "From 2 to 32: the number of colours that are distinguished.",
                 Input.COUNT,
             ),
             Field(
@@ -76,7 +77,7 @@ class DominantColorProvider(LocalProvider):
                 "basic",
                 checks.one_of(*NAMES),
                 "Names",
-                "basic: seven colours have a name. fine: twelve have one.",
+                "basic: names for seven colours. fine: names for twelve.",
                 Input.CHOICE,
                 choices=lambda _model_dir: tuple(NAMES),
             ),
@@ -107,7 +108,7 @@ class DominantColorProvider(LocalProvider):
         return [self._labels(image) for image in images]
 
     def _labels(self, image: Image) -> list[Label]:
-        # It may be any size: side says what is needed, not what comes.
+        # Images may have any size: side is only the size that is needed.
         small = image.resize((self.side, self.side))
         pixels: Counter[str] = Counter()
         reduced = small.quantize(self._colors).convert("RGB")

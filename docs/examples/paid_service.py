@@ -1,22 +1,22 @@
-"""A provider that asks a service which has a key and charges for each image."""
+"""A provider that uses a service with a key, which charges for each image."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask_autotag import checks
 from flask_autotag.errors import ProviderError
 from flask_autotag.providers.base import (
     Label,
     RemoteProvider,
     SentImage,
-    heard,
+    clean_label,
     surest,
 )
 from flask_autotag.providers.endpoints import Endpoint
 from flask_autotag.providers.http import Http, Reply, check_status, confidence
 from flask_autotag.providers.limits import limit_fields
+from flask_autotag.settings import checks
 from flask_autotag.settings.fields import Field, Input, Section
 
 TITLE = "Paid Service"
@@ -24,7 +24,7 @@ HOST = "https://api.paid.example"
 
 
 class PaidServiceProvider(RemoteProvider):
-    """Classify at Paid Service."""
+    """Classify images at Paid Service."""
 
     name = "paid_service"
     section = Section(
@@ -44,14 +44,14 @@ class PaidServiceProvider(RemoteProvider):
                 HOST,
                 Endpoint(HOST, ("api.paid.example",)),
                 "Endpoint",
-                "Where it is. When it changes, the key has to be typed again.",
+                "The URL of the service. If you change it, enter the key again.",
             ),
             Field(
                 "api_key",
                 None,
                 checks.secret,
                 "API key",
-                "Of your account.",
+                "The key of your account.",
                 Input.SECRET,
                 required=True,
                 bound_to="endpoint",
@@ -61,7 +61,7 @@ class PaidServiceProvider(RemoteProvider):
                 0.5,
                 checks.fraction,
                 "Confidence threshold",
-                "From 0 to 1: how sure it must be of a tag.",
+                "From 0 to 1: the confidence that a tag needs.",
                 Input.FRACTION,
             ),
             *limit_fields(),
@@ -91,7 +91,7 @@ def _classify(image: SentImage, endpoint: str, key: str, http: Http) -> list[Lab
     try:
         return surest(
             [
-                heard(tag["name"], tag["name"], confidence(tag["score"]))
+                clean_label(tag["name"], tag["name"], confidence(tag["score"]))
                 for tag in reply.body["tags"]
             ]
         )
@@ -100,5 +100,5 @@ def _classify(image: SentImage, endpoint: str, key: str, http: Http) -> list[Lab
 
 
 def _message(reply: Reply) -> str:
-    """Read the service's own words, of whatever form its answer is."""
+    """Return the service's error message, for any form of its answer."""
     return str(reply.body.get("message", "")) if isinstance(reply.body, dict) else ""

@@ -1,6 +1,6 @@
 """A provider that asks TensorFlow Serving, over its REST API.
 
-The model's signature takes JPEGs and gives, for each, ``labels`` and ``scores``.
+The model's signature takes JPEGs and returns ``labels`` and ``scores`` for each.
 """
 
 import base64
@@ -8,22 +8,22 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask_autotag import checks
 from flask_autotag.errors import ProviderError
 from flask_autotag.providers.base import (
     Label,
     RemoteProvider,
     SentImage,
-    heard,
+    clean_label,
     surest,
 )
 from flask_autotag.providers.endpoints import Endpoint
 from flask_autotag.providers.http import Http, check_status, confidence
+from flask_autotag.settings import checks
 from flask_autotag.settings.fields import Field, Input, Section
 
 
 class TFServingProvider(RemoteProvider):
-    """Classify with a model that TensorFlow Serving runs."""
+    """Classify images with a model in TensorFlow Serving."""
 
     name = "tf_serving"
     together = 8
@@ -36,16 +36,16 @@ class TFServingProvider(RemoteProvider):
                 False,
                 checks.boolean,
                 "Enable TensorFlow Serving",
-                "Images are sent to a server of your own.",
+                "Images are sent to your own server.",
                 Input.SWITCH,
             ),
             Field(
                 "endpoint",
                 None,
-                # No host of a vendor: only what AUTOTAG_ALLOWED_ORIGINS names.
+                # No vendor's host: only addresses in AUTOTAG_ALLOWED_ORIGINS.
                 Endpoint("http://127.0.0.1:8501"),
                 "Endpoint",
-                "Where the server is; one that AUTOTAG_ALLOWED_ORIGINS names.",
+                "The URL of the server, which AUTOTAG_ALLOWED_ORIGINS must list.",
                 required=True,
             ),
             Field(
@@ -53,14 +53,14 @@ class TFServingProvider(RemoteProvider):
                 "classifier",
                 checks.text,
                 "Model",
-                "Its name on the server.",
+                "The name of the model on the server.",
             ),
             Field(
                 "confidence_threshold",
                 0.5,
                 checks.fraction,
                 "Confidence threshold",
-                "From 0 to 1: how sure the model must be of a tag.",
+                "From 0 to 1: the confidence that a tag needs.",
                 Input.FRACTION,
             ),
         ),
@@ -87,7 +87,7 @@ class TFServingProvider(RemoteProvider):
             return [
                 surest(
                     [
-                        heard(name, name, confidence(score))
+                        clean_label(name, name, confidence(score))
                         for name, score in zip(
                             one["labels"], one["scores"], strict=True
                         )

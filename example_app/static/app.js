@@ -1,8 +1,8 @@
-// What makes pages nicer where scripts run; all of them work without.
+// Improvements for browsers with scripts; all pages work without them.
 
 document.documentElement.classList.add("has-script");
 
-// "Delete…" leads to a page that asks; here it asks in a dialog.
+// "Delete…" links to a page for confirmation; here a dialog asks instead.
 for (const opener of document.querySelectorAll("[data-opens]")) {
   const dialog = document.getElementById(opener.dataset.opens);
   opener.addEventListener("click", (event) => {
@@ -31,7 +31,7 @@ document.addEventListener("keydown", (event) => {
   document.querySelector(`[data-key="${CSS.escape(event.key)}"]`)?.click();
 });
 
-// A file that is no image after all gets words instead of a torn icon.
+// Show a text instead of a broken icon if a file is not an image.
 function markBroken(image) {
   image.closest(".frame")?.classList.add("broken");
 }

@@ -1,5 +1,5 @@
-// Uploads photos one after the other, as soon as they are chosen or dropped, so that
-// each shows its progress and one that is refused does not cost the others.
+// Uploads photos one after the other, as soon as they are chosen or dropped. Each shows
+// its progress, and a refused one does not affect the others.
 
 const form = document.getElementById("upload-form");
 const input = form.querySelector("input[type=file]");
@@ -55,7 +55,7 @@ async function work() {
   sayHowFar();
 }
 
-// XMLHttpRequest, because fetch does not tell how much has been sent.
+// XMLHttpRequest, because fetch does not report the progress of an upload.
 function send(file, progress) {
   return new Promise((resolve, reject) => {
     const body = new FormData();
@@ -86,7 +86,7 @@ function finish(row, photo) {
   link.textContent = photo.title;
   row.querySelector(".upload-name").replaceChildren(link);
   row.querySelector("progress").remove();
-  // Whoever has more to say of the photo says it below its name.
+  // Other scripts add their text below the name.
   const slot = row.querySelector(".upload-note");
   document.dispatchEvent(new CustomEvent("photo-uploaded", { detail: { photo, slot } }));
 }
@@ -107,12 +107,12 @@ function sayHowFar() {
 
 input.addEventListener("change", () => {
   add([...input.files]);
-  // So that the same file can be chosen again.
+  // The same file can then be chosen again.
   input.value = "";
 });
 
-// The whole page takes what is dropped: a photo that misses the zone would otherwise
-// replace the page.
+// The whole page accepts dropped files: the browser would otherwise open a photo that
+// misses the zone.
 let depth = 0;
 function drag(change) {
   return (event) => {

@@ -1,16 +1,16 @@
-"""Tags, the way a CMS has them: all that Picture Desk does with Flask-AutoTag.
+"""Tags in a CMS: all code of Picture Desk that uses Flask-AutoTag.
 
 ==============  ====================================================
-``extension``   the extension, and what it asks of the CMS
+``extension``   the extension, and its hooks into the CMS
 ``search``      finding photos by their tags
-``shown``       what the pages of the CMS show of tags
-``pages``       pages of our own: the cloud, and answers for scripts
-``templates``   pieces that the templates of the CMS include
-``static``      the looks of tags, and scripts that show them at once
+``shown``       the tags that the pages of the CMS show
+``pages``       its own pages: the cloud, and answers for scripts
+``templates``   parts that the templates of the CMS include
+``static``      the style of tags, and scripts that show new tags
 ==============  ====================================================
 
-It imports nothing of the CMS but its models. The CMS calls what is named below, one
-line each; its own docstring lists them.
+It imports only the models of the CMS. The CMS uses the names below; the docstring of
+``example_app`` lists the lines that do.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
     "shown",
 ]
 
-#: Templates and static files; they are not of an instance, as the pages are.
+#: Templates and static files, which belong to no instance.
 files = Blueprint(
     "tagging",
     __name__,
@@ -44,7 +44,7 @@ files = Blueprint(
 
 
 def init_app(app: Flask) -> None:
-    """Install it; ``db`` has been initialised for *app* before."""
+    """Install the extension. Call it after ``db.init_app(app)``."""
     extension.init_app(app)
     app.register_blueprint(files)
     app.url_defaults(search.keep_chosen)

@@ -1,4 +1,4 @@
-"""The extension: it is made here, asks what it must know, and hears of uploads."""
+"""The extension, its hooks, and the report of uploads."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ autotag = AutoTag(db=db)
 
 @autotag.authorizer
 def _may(action: str, instance: str | None) -> ResponseReturnValue | bool:
-    """Let administrators into all settings, and managers into their instance's.
+    """Allow administrators all settings, and managers those of their instance.
 
-    Whoever may change the photos of an instance may review their tags too.
+    Users who may change the photos of an instance may review their tags too.
     """
     if not current_user.is_authenticated:
         return current_app.login_manager.unauthorized()  # type: ignore[attr-defined, no-any-return]
@@ -63,19 +63,19 @@ def _image_url(asset: AssetRef) -> str | None:
 
 def init_app(app: Flask) -> None:
     """Install the extension."""
-    # Its pages, inside the application's own frame.
+    # The extension's pages use the layout of the application.
     app.config.setdefault("AUTOTAG_BASE_TEMPLATE", "tagging/frame.html")
-    # What the model is less sure of is suggested to the editors.
+    # Labels below the threshold are suggested to the editors.
     app.config.setdefault("AUTOTAG_SUGGESTION_THRESHOLD", 0.2)
     autotag.init_app(app)
     tagging_failed.connect(_on_failed, app)
 
 
 def announce(photo: Photo) -> None:
-    """Tell the extension of an upload.
+    """Report an upload to the extension.
 
-    The session is not committed yet: the photo and its tagging job are saved
-    together, or neither is.
+    Call it before the session is committed: the photo and its job are then saved in
+    one transaction.
     """
     image_uploaded.send(
         current_app, asset=photo, image=photo.path, instance=photo.instance
@@ -83,9 +83,9 @@ def announce(photo: Photo) -> None:
 
 
 def _on_failed(_app: Flask, message: str, **_other: Any) -> None:
-    """Tell who uploads at once what could not even be queued.
+    """Show a failure during the upload at once.
 
-    What fails later, in a worker, is told by ``autotag.progress``.
+    ``autotag.progress`` reports failures in a worker later.
     """
     if has_request_context():
         flash(f"A photo could not be tagged: {message}")

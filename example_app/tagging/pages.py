@@ -1,4 +1,4 @@
-"""Pages of an instance's tags: the cloud, and answers for scripts."""
+"""Pages for the tags of an instance: the cloud, and answers for scripts."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..models import Photo, db
 from .extension import autotag
 from .shown import described, shown
 
-#: Tags of the cloud, the most used ones.
+#: Number of tags in the cloud, the most used ones.
 CLOUD_TAGS = 200
-#: Tags that are offered for what is typed into the search, and characters of it.
+#: Tags offered while a user types into the search, and characters that are read.
 OFFERED_WORDS, MOST_CHARACTERS = 10, 100
-#: Photos that one question about their tags may name.
+#: Photos in one request for their tags.
 MOST_IDS = 100
 
-#: Part of the pages of an instance, which let in whom they let in.
+#: Nested in the blueprint of an instance, which checks the user.
 pages = Blueprint("tagging", __name__)
 
 
 @pages.get("/photos/tags")
 def tags() -> ResponseReturnValue:
-    """Tell how far the tagging of some photos is: asked by ``tags.js`` meanwhile."""
+    """Return the progress of some photos; ``tags.js`` requests it repeatedly."""
     photos = Photo.of(g.instance.key).where(Photo.id.in_(_asked_ids()))
     found = list(db.session.scalars(photos))
     among = shown(found)
@@ -40,7 +40,7 @@ def tags() -> ResponseReturnValue:
 
 @pages.get("/tags")
 def cloud() -> ResponseReturnValue:
-    """Show all tags, the more used ones larger."""
+    """Show all tags; frequent ones are larger."""
     counts = autotag.tag_counts(g.instance.key, limit=CLOUD_TAGS)
     counts.sort(key=lambda tag: tag.name.casefold())
     return render_template("tagging/cloud.html", counts=counts, sizes=_sizes(counts))
@@ -48,7 +48,7 @@ def cloud() -> ResponseReturnValue:
 
 @pages.get("/words")
 def words() -> ResponseReturnValue:
-    """Offer tags that begin with what is typed: asked by ``search.js``."""
+    """Return tags that begin with the typed text, for ``search.js``."""
     text = request.args.get("q", "")[:MOST_CHARACTERS]
     found = autotag.complete(text, g.instance.key, OFFERED_WORDS)
     return {"words": [tag.name for tag in found]}
@@ -56,26 +56,26 @@ def words() -> ResponseReturnValue:
 
 @pages.app_template_filter()
 def percent(confidence: float) -> int:
-    """Give a confidence in whole percent; only a certain one is 100."""
+    """Return a confidence in whole percent; only 1.0 is 100."""
     return min(99, round(confidence * 100)) if confidence < 1 else 100
 
 
 @pages.app_template_filter()
 def without(names: Iterable[str], name: str) -> list[str]:
-    """Leave one tag out, whatever its case."""
+    """Return *names* without one tag, ignoring case."""
     return [one for one in names if one.casefold() != name.casefold()]
 
 
 def _asked_ids() -> list[int]:
     words = request.args.get("ids", "").split(",")[:MOST_IDS]
-    # More digits are no key, and would not fit into the database's integers.
+    # Longer numbers are not keys, and exceed the database's integers.
     return [int(word) for word in words if word.isdecimal() and len(word) < 10]
 
 
 def _sizes(counts: Iterable[TagCount]) -> dict[str, int]:
-    """Give the size of each tag in the cloud, from 1 to 5, by how often it is used.
+    """Return the size of each tag in the cloud, from 1 to 5, by its number of photos.
 
-    By the logarithm: the most used tag is on many times as many photos as most are.
+    The scale is logarithmic, because a few tags are on many more photos than the rest.
     """
     logs = {tag.name: math.log(tag.count) for tag in counts}
     most = max(logs.values(), default=0) or 1

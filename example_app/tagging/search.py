@@ -1,4 +1,4 @@
-"""Finding photos by their tags: those that an address asks for, and photos alike."""
+"""Finding photos: by the tags in the URL, and photos similar to one."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from flask_autotag import AppliedTag, TagCount
 from ..models import Photo, db
 from .extension import autotag
 
-#: Tags that can be filtered by at the same time.
+#: Tags in one filter.
 MOST_TAGS = 8
-#: Tags that the gallery offers to filter by, the most used ones.
+#: Tags that the gallery offers as filters, the most used ones.
 OFFERED_TAGS = 40
-#: Photos, the latest ones, whose tags are counted: a page is not to take the longer,
-#: the more photos there are.
+#: Tags are counted on this number of the latest photos, so that the time of a page does
+#: not grow with the number of photos.
 COUNTED = 1000
-#: Photos, the latest ones, among which those that share most tags are looked for.
+#: Similar photos are searched among this number of the latest photos.
 _CANDIDATES = 200
-#: How many of them are shown.
+#: Similar photos that are shown.
 _SIMILAR = 6
-#: Pages that show the photos that were chosen, or one among them.
+#: Pages that show the filtered photos, or one of them.
 _PAGES = ("photos.gallery", "photos.photo", "photos.delete")
 
 
 def chosen_tags() -> list[str]:
-    """Give the tags that the address asks to filter by, each once."""
+    """Return the tags in the URL, each once."""
     names = (" ".join(name.split()) for name in request.args.getlist("tag"))
     chosen = {name.casefold(): name for name in names if name}
     return list(chosen.values())[:MOST_TAGS]
 
 
 def keep_chosen(endpoint: str, values: dict[str, Any]) -> None:
-    """Let links from page to page stay among the chosen photos.
+    """Keep the filter in links between pages.
 
     A link that names an instance leads to all of its photos.
     """
@@ -45,19 +45,19 @@ def keep_chosen(endpoint: str, values: dict[str, Any]) -> None:
 
 
 def narrowed(photos: Select[Any], instance: str) -> Select[Any]:
-    """Leave those of an instance's photos that have all of the chosen tags."""
+    """Restrict the photos of an instance to those with all chosen tags."""
     try:
         has_tags = autotag.tagged(Photo, all_of=chosen_tags(), instance=instance)
     except ValueError:
-        # Somebody typed into the address what cannot be the name of any tag.
+        # The URL contains text that cannot be the name of a tag.
         return photos.where(false())
     return photos.where(has_tags)
 
 
 def offered_tags(instance: str) -> list[TagCount]:
-    """Count the tags of the photos that are left, the most frequent first.
+    """Count the tags of the filtered photos, the most frequent first.
 
-    With tags chosen, of the latest :data:`COUNTED` of these photos.
+    If tags are chosen, only the latest :data:`COUNTED` of these photos count.
     """
     if not chosen_tags():
         return autotag.tag_counts(instance, OFFERED_TAGS)
@@ -67,7 +67,7 @@ def offered_tags(instance: str) -> list[TagCount]:
 
 
 def similar(photo: Photo, tags: Iterable[AppliedTag]) -> list[Photo]:
-    """Find the photos that share most tags with one, of equals the latest."""
+    """Return the photos that share most tags with one; among equals, the latest."""
     names = {tag.name for tag in tags}
     if not names:
         return []

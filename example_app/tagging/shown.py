@@ -1,4 +1,4 @@
-"""What the pages of the CMS show of tags. Their templates call it ``tagging``."""
+"""The tags that the pages of the CMS show. Templates use it as ``tagging``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .extension import autotag
 
 @dataclass(frozen=True)
 class Shown:
-    """The tags of some photos: those of people first, then the surest.
+    """The tags of some photos: people's first, then by confidence.
 
-    :param progress: how far the tagging of each photo is.
-    :param chosen: the tags that the address asks to filter by.
+    :param progress: the progress of each photo.
+    :param chosen: the tags in the URL, by which the photos are filtered.
     """
 
     tags: Mapping[object, Sequence[AppliedTag]]
@@ -30,36 +30,36 @@ class Shown:
 
     @cached_property
     def offered(self) -> list[TagCount]:
-        """The tags to filter by, with how many photos have each."""
+        """The tags offered as filters, with their number of photos."""
         return search.offered_tags(g.instance.key)
 
     @property
     def counts_latest_only(self) -> bool:
-        """Whether there may be more photos than those whose tags were counted."""
+        """Whether there may be photos whose tags were not counted."""
         # Each of them has the chosen tags.
         most = max((tag.count for tag in self.offered), default=0)
         return bool(self.chosen) and most >= search.COUNTED
 
     def similar(self, photo: Photo) -> list[Photo]:
-        """Find photos like one."""
+        """Return photos similar to one."""
         return search.similar(photo, self.tags[photo])
 
 
 def shown(photos: Iterable[Photo]) -> Shown:
-    """Look up what a page shows of its photos, in two queries."""
+    """Read the tags and the progress of the photos of a page, in two queries."""
     listed = list(photos)
-    return Shown(
-        autotag.preload(listed), autotag.progress(listed), search.chosen_tags()
-    )
+    # Before the tags: a photo that is tagged in between counts as pending.
+    progress = autotag.progress(listed)
+    return Shown(autotag.preload(listed), progress, search.chosen_tags())
 
 
 def described(
     photo: Photo, among: Shown | None = None, template: str = "chips"
 ) -> dict[str, Any]:
-    """Describe the tagging of a photo for the scripts; they insert the HTML.
+    """Return the state of a photo for the scripts, which insert its HTML.
 
-    :param among: what was looked up of it, with other photos.
-    :param template: of the HTML.
+    :param among: the result of :func:`shown` for a page with the photo.
+    :param template: the template of the HTML.
     """
     found = among or shown([photo])
     context = {"photo": photo, "tagging": found}

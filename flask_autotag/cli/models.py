@@ -1,4 +1,4 @@
-"""``flask autotag models …``: which networks can be chosen."""
+"""``flask autotag models …``: the TensorFlow models that can be chosen."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 import click
 from flask.cli import AppGroup, with_appcontext
 
-from ..assets import SYSTEM
 from ..errors import ModelError, TaggingError
-from ..providers import model_store
-from ..providers.model_file import BUNDLED, available, find
+from ..host.assets import SYSTEM
 from ..providers.registry import sections
-from ..providers.tensorflow import TensorFlowProvider
+from ..providers.tensorflow import model_store
+from ..providers.tensorflow.model_file import BUNDLED, available, find
+from ..providers.tensorflow.provider import TensorFlowProvider
 from ..settings.resolution import read_settings
-from .common import current, telling
+from .options import current, echo_line, reporting_errors
 
 if TYPE_CHECKING:
     from ..providers.base import Prediction
-    from ..providers.download import Progress
-    from ..state import State
+    from ..providers.tensorflow.download import ReportProgress
+    from ..runtime.state import State
 
-#: Which model an instance has chosen.
+#: The setting that chooses an instance's model.
 _FIELD = (TensorFlowProvider.section.name, "model")
 
 models_cli = AppGroup("models", help="List, add, remove and check TensorFlow models.")
@@ -34,17 +34,17 @@ models_cli = AppGroup("models", help="List, add, remove and check TensorFlow mod
 @models_cli.command("list")
 @with_appcontext
 def list_models() -> None:
-    """List the models that can be chosen, and those that can be added."""
+    """List installed models and models to download."""
     model_dir = current()[1].config.model_dir
     names = available(model_dir)
     for name in names:
         try:
             model = find(name, model_dir)
         except ModelError as error:
-            click.echo(f"{name}: {error}")
+            echo_line(f"{name}: {error}")
             continue
-        where = "bundled" if model.network.parent.parent == BUNDLED else "added"
-        click.echo(f"{name}: {model.title}; {model.format}, {where}")
+        origin = "bundled" if model.network.parent.parent == BUNDLED else "added"
+        echo_line(f"{name}: {model.title}; {model.format}, {origin}")
     for name in model_store.downloadable():
         if name not in names:
             click.echo(f"{name}: 'flask autotag models add {name}' downloads it")
@@ -57,17 +57,17 @@ def list_models() -> None:
     "--from",
     "archive",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The file, got in another way where there is no network.",
+    help="Read the download from this file, for machines without a network.",
 )
-@click.option("--name", help="What to call it; else as its folder.")
+@click.option("--name", help="Name of the model. Default: the name of its folder.")
 def add(model: str, archive: Path | None, name: str | None) -> None:
-    """Add MODEL: one that 'list' offers, or a folder with a model.toml.
+    """Add MODEL: a download that 'list' names, or a folder with a model.toml.
 
-    It is checked by classifying an image; one that fails is not kept.
+    The model is checked by classifying an image; a model that fails is removed again.
     """
     _, state = current()
     model_dir = _model_dir(state)
-    with telling():
+    with reporting_errors():
         if model in model_store.downloadable():
             with _progress(model) as progress:
                 added = model_store.add_download(model, model_dir, archive, progress)
@@ -85,7 +85,7 @@ def add(model: str, archive: Path | None, name: str | None) -> None:
             model_store.remove(added.name, model_dir)
             raise
     click.echo(
-        f"It can be chosen on the settings page, or with 'flask autotag settings set"
+        "Choose it on the settings page, or with 'flask autotag settings set"
         f" tensorflow.model {added.name}'."
     )
 
@@ -94,14 +94,14 @@ def add(model: str, archive: Path | None, name: str | None) -> None:
 @with_appcontext
 @click.argument("name")
 def remove(name: str) -> None:
-    """Delete the model NAME, which nobody may have chosen."""
+    """Delete the model NAME, unless an instance or the system has chosen it."""
     _, state = current()
-    with telling():
-        chosen = [one or "the system" for one in _choosers(state, name)]
+    with reporting_errors():
+        chosen = [each or "the system" for each in _choosers(state, name)]
         if chosen:
             raise ModelError(
-                f"The model {name} is chosen in {', '.join(chosen)}. Choose another one"
-                " there first."
+                f"The model {name} is chosen in {', '.join(chosen)}. Choose another"
+                " model there first."
             )
         model_store.remove(name, _model_dir(state))
     click.echo(f"The model {name} is deleted.")
@@ -111,7 +111,7 @@ def remove(name: str) -> None:
 @with_appcontext
 @click.argument("names", nargs=-1)
 def check(names: tuple[str, ...]) -> None:
-    """Let models classify an image in a child process; all, or those of NAMES."""
+    """Check models by classifying an image with each; by default all models."""
     _, state = current()
     failed = False
     for name in names or available(state.config.model_dir):
@@ -119,35 +119,35 @@ def check(names: tuple[str, ...]) -> None:
             _try(state, name)
         except TaggingError as error:
             failed = True
-            click.echo(f"{name}: {error}")
+            echo_line(f"{name}: {error}")
     if failed:
         raise click.exceptions.Exit(1)
 
 
 def _try(state: State, name: str) -> None:
-    """Classify an image, and tell how long that took.
+    """Classify an image twice and print the times.
 
     :raises TaggingError: if it fails.
     """
     model = find(name, state.config.model_dir)
     model.check()
-    begun = time.perf_counter()
+    started = time.perf_counter()
     try:
         _classify(state, name)
-        first = time.perf_counter() - begun
+        first = time.perf_counter() - started
         [prediction] = _classify(state, name)
     finally:
         state.pool.close()
-    again = time.perf_counter() - begun - first
-    click.echo(
+    second = time.perf_counter() - started - first
+    echo_line(
         f"{name}: {prediction.model}, {len(model.labels):,} labels; the first image"
-        f" took {first:.1f} s, the next {again * 1000:.0f} ms"
+        f" took {first:.1f} s, the next {second * 1000:.0f} ms"
     )
 
 
 def _classify(state: State, name: str) -> list[Prediction]:
-    from ..images import sample_image
-    from ..sandbox.pool import Question
+    from ..classification.decode import sample_image
+    from ..classification.sandbox.question import Question
 
     settings = read_settings(sections(), {"AUTOTAG_TENSORFLOW_MODEL": name})
     question = Question(
@@ -157,7 +157,7 @@ def _classify(state: State, name: str) -> list[Prediction]:
 
 
 def _choosers(state: State, name: str) -> Iterator[str]:
-    """Give who has chosen a model: instances, and ``""`` for the system."""
+    """Yield the instances that have chosen a model; ``""`` is the system."""
     stored = state.stored_settings()
     with state.database.begin() as session:
         names = [SYSTEM, *sorted(stored.instances(session))]
@@ -168,8 +168,8 @@ def _choosers(state: State, name: str) -> Iterator[str]:
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Progress]:
-    """Show how far a download is."""
+def _progress(name: str) -> Iterator[ReportProgress]:
+    """Show a progress bar for a download."""
     with click.progressbar(length=0, label=f"Downloading {name}") as bar:
 
         def show(done: int, whole: int | None) -> None:
@@ -182,6 +182,6 @@ def _progress(name: str) -> Iterator[Progress]:
 def _model_dir(state: State) -> str:
     if state.config.model_dir is None:
         raise click.ClickException(
-            "Set AUTOTAG_MODEL_DIR to a folder for models first; it has to exist."
+            "Set AUTOTAG_MODEL_DIR to an existing folder for models first."
         )
     return state.config.model_dir

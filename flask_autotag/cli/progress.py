@@ -1,4 +1,4 @@
-"""How a command tells how far it is: a bar on a terminal, a log elsewhere."""
+"""Progress of a command: a bar on a terminal, otherwise log messages."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from contextlib import contextmanager
 
 import click
 
-from ..jobs.progress import REPORT, logging_to
-from ..portions import Advance
+from ..jobs.worker_output import LOG_INTERVAL, logging_to
+from ..tags.batches import Advance
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def progress(label: str, length: int | None = None) -> Iterator[Advance]:
-    """Show how far the block is.
+    """Show the progress of the block on standard error.
 
-    :param label: what it does, such as "Queueing images".
-    :param length: how many there are in all, if that is known.
+    The block calls the yielded function with the number of items it has done since the
+    last call.
+
+    :param label: the action, such as "Queueing images".
+    :param length: total number of items; ``None`` if it is not known.
     """
     if not sys.stderr.isatty():
         with logging_to(sys.stderr):
@@ -46,17 +49,17 @@ def _counter(label: str) -> Iterator[Advance]:
 
 
 class _Log:
-    """A line a minute."""
+    """Logs one line a minute."""
 
     def __init__(self, label: str, length: int | None) -> None:
         self._label = label
-        self._of = "" if length is None else f" of {length:,}"
+        self._total = "" if length is None else f" of {length:,}"
         self._done = 0
-        self._next = time.monotonic() + REPORT
+        self._next = time.monotonic() + LOG_INTERVAL
 
     def advance(self, number: int) -> None:
-        """Count, and log the count when it is time."""
+        """Add *number* to the count; log the count once a minute."""
         self._done += number
         if time.monotonic() >= self._next:
-            self._next = time.monotonic() + REPORT
-            logger.info("%s: %s%s.", self._label, f"{self._done:,}", self._of)
+            self._next = time.monotonic() + LOG_INTERVAL
+            logger.info("%s: %s%s.", self._label, f"{self._done:,}", self._total)

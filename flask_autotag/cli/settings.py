@@ -1,10 +1,10 @@
-"""``flask autotag settings …`` and ``rotate-keys``: the settings from the shell."""
+"""``flask autotag settings …`` and ``rotate-keys``."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,102 +12,114 @@ import click
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.orm import Session
 
-from ..assets import SYSTEM
+from ..characters import printable
 from ..errors import SettingsError
-from ..jobs.rules import enqueue_for
-from ..nearest import did_you_mean
+from ..host.assets import SYSTEM
+from ..jobs.reapply_job import Reapplying, enqueue_for
+from ..runtime.state import State
 from ..settings import fields as declared
-from ..settings.edit import save, save_in
+from ..settings.did_you_mean import did_you_mean
+from ..settings.edit import save, save_in_transaction
 from ..settings.fields import Field, dotted, paths
 from ..settings.resolution import Layers
 from ..settings.secret import Secret
-from ..state import State
-from .common import WHO, check_instance, counted, current, layer_option, scope_name
+from .options import (
+    ACTOR,
+    check_instance,
+    counted,
+    current,
+    echo_line,
+    echo_reapplying,
+    layer_name,
+    layer_option,
+)
 
-#: Version of the file's form.
-_FORM = 1
-#: What the file calls the system.
-_SYSTEM_NAME = "system"
+#: Version of the exported file's format.
+_FORMAT = 1
+#: The key of the system's values in the file.
+_SYSTEM_KEY = "system"
 
-settings_cli = AppGroup("settings", help="Show and change settings, as the pages do.")
+apply_option = click.option(
+    "--apply", "applied", is_flag=True, help="Apply it to existing images too."
+)
+
+settings_cli = AppGroup("settings", help="Show and change settings.")
 
 
 @settings_cli.command("show")
 @layer_option
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(instance: str, as_json: bool) -> None:
-    """Show every value, and where it comes from."""
+    """Show the value and origin of each setting."""
     _, state = current()
     check_instance(state, instance)
     layers = _layers(state, [instance])[instance]
     settings = layers.resolve()
     lines = {
-        path: (_written(settings.value(path), layers, path), settings.origins[path])
+        path: (_shown(settings.value(path), layers, path), settings.origins[path])
         for path in paths(state.sections)
     }
     if as_json:
-        found = {
+        content = {
             dotted(path): {"value": value, "origin": origin.value}
             for path, (value, origin) in lines.items()
         }
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(content, indent=2))
         return
     width = max(len(dotted(path)) for path in lines)
     for path, (value, origin) in lines.items():
-        shown = "-" if value is None else value
-        click.echo(f"{dotted(path):<{width}}  {shown!s:<24}  {origin.value}")
+        text = "-" if value is None else str(value)
+        echo_line(f"{dotted(path):<{width}}  {text:<24}  {origin.value}")
 
 
 @settings_cli.command("set")
 @layer_option
 @click.argument("key")
 @click.argument("value", required=False)
-@click.option("--apply", "applied", is_flag=True, help="To existing images too.")
+@apply_option
 def set_value(instance: str, key: str, value: str | None, applied: bool) -> None:
     """Set KEY, such as tensorflow.confidence_threshold, to VALUE.
 
-    Secrets are typed at a prompt, or read from standard input; they are not taken from
-    the command line, which others can see.
+    A secret is typed at a prompt or read from standard input: other users of the
+    machine can see the command line.
     """
     _, state = current()
     path, field = _field(state, key)
     if field.is_secret:
         if value is not None:
             raise click.UsageError(
-                f"{key} is a secret, and others see the command line: leave the value"
-                " out and type it, or pipe it in."
+                f"{key} is a secret, and other users can see the command line: leave"
+                " out the value, then type it at the prompt or pipe it in."
             )
         value = _secret(field)
     elif value is None:
-        raise click.UsageError(f"{key} needs a value; 'unset' makes it inherit.")
-    jobs = _save(state, instance, {path: value}, applied)
-    click.echo(f"{key} is set for {scope_name(instance)}.")
-    _tell_applied(jobs, applied)
+        raise click.UsageError(f"{key} needs a value. To inherit it, use 'unset'.")
+    done = f"{key} is set for {layer_name(instance)}."
+    _save(state, instance, {path: value}, applied, done)
 
 
 @settings_cli.command("unset")
 @layer_option
 @click.argument("key")
-@click.option("--apply", "applied", is_flag=True, help="To existing images too.")
+@apply_option
 def unset(instance: str, key: str, applied: bool) -> None:
-    """Let KEY inherit its value again."""
+    """Remove the value of KEY, so that it is inherited again."""
     _, state = current()
     path, _ = _field(state, key)
-    jobs = _save(state, instance, {path: None}, applied)
-    name = scope_name(instance)
-    click.echo(
+    name = layer_name(instance)
+    done = (
         f"{key} is inherited by {name}."
         if instance
-        else f"{key} is no longer set for {name}: the application's configuration"
-        " counts, or the default."
+        else f"{key} is no longer set for {name}: the value from the application's"
+        " configuration or the default applies."
     )
-    _tell_applied(jobs, applied)
+    _save(state, instance, {path: None}, applied, done)
 
 
 @settings_cli.command("export")
 @click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
 def export(file: IO[str]) -> None:
-    """Write what was saved for the system and all instances to FILE, as JSON.
+    """Write the saved settings of the system and all instances to FILE, as JSON.
 
     Secrets are left out.
     """
@@ -116,7 +128,7 @@ def export(file: IO[str]) -> None:
         lambda session: state.stored_settings().instances(session)
     )
     layers = _layers(state, [SYSTEM, *names])
-    found = {
+    saved = {
         name: {
             dotted(path): value
             for path, value in layers[name].own.items()
@@ -125,81 +137,79 @@ def export(file: IO[str]) -> None:
         for name in sorted(layers)
     }
     content = {
-        "flask_autotag": _FORM,
-        _SYSTEM_NAME: found.pop(SYSTEM),
-        "instances": {name: values for name, values in found.items() if values},
+        "flask_autotag": _FORMAT,
+        _SYSTEM_KEY: saved.pop(SYSTEM),
+        "instances": {name: values for name, values in saved.items() if values},
     }
     file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 @settings_cli.command("import")
 @click.argument("file", type=click.File(encoding="utf-8"))
-@click.option("--dry-run", is_flag=True, help="Check the file, and save nothing.")
+@click.option("--dry-run", is_flag=True, help="Check the file without saving anything.")
 def import_(file: IO[str], dry_run: bool) -> None:
-    """Save what FILE, written by export, says; all of it, or nothing.
+    """Save the settings in FILE, which 'export' wrote.
 
-    What it does not name stays as it is.
+    All settings are saved or, after an error, none. Other settings stay unchanged.
     """
     _, state = current()
-    wanted = _read_file(state, file)
+    imported = _read_file(state, file)
 
     def work(session: Session) -> None:
-        for instance, typed in wanted.items():
+        for instance, typed in imported.items():
             try:
-                save_in(
+                save_in_transaction(
                     session,
                     state.stored_settings(),
                     instance,
                     typed,
                     model_dir=state.config.model_dir,
-                    who=WHO,
+                    who=ACTOR,
                 )
             except SettingsError as error:
-                raise click.ClickException(f"{scope_name(instance)}: {error}") from None
+                raise click.ClickException(f"{layer_name(instance)}: {error}") from None
         if dry_run:
             session.rollback()
 
     state.database.transact(work)
-    number = sum(map(len, wanted.values()))
-    settings = "1 setting" if number == 1 else f"{number} settings"
-    click.echo(
-        f"{settings} can be imported." if dry_run else f"{settings} were imported."
-    )
+    settings = counted(sum(map(len, imported.values())), "setting")
+    click.echo(f"{settings} {'can be imported' if dry_run else 'imported'}.")
 
 
 @click.command("rotate-keys")
 @with_appcontext
 def rotate_keys() -> None:
-    """Encrypt the stored API keys again, with the newest secret.
+    """Encrypt the stored API keys with the newest secret.
 
-    Put a new secret first into AUTOTAG_SECRET_KEYS, restart the application, run this;
-    then the old secret can go.
+    First insert the new secret at the beginning of AUTOTAG_SECRET_KEYS and restart the
+    application. After this command, remove the old secret.
     """
     _, state = current()
     stored = state.stored_settings()
     if not stored.sealer.is_ready:
         raise click.ClickException("Set AUTOTAG_SECRET_KEYS or SECRET_KEY first.")
     rotated, failed = state.database.transact(stored.rotate)
-    click.echo(f"{_keys(rotated)} encrypted again.")
+    click.echo(f"{counted(rotated, 'key')} encrypted again.")
     if failed:
         raise click.ClickException(
-            f"{_keys(failed)} cannot be decrypted with any of the secrets: add the old"
-            " secret to AUTOTAG_SECRET_KEYS, or type the keys again."
+            f"{counted(failed, 'key')} cannot be decrypted with any secret: add the old"
+            " secret to AUTOTAG_SECRET_KEYS, or enter the keys again."
         )
 
 
 def _read_file(state: State, file: IO[str]) -> dict[str, dict[declared.Path, Any]]:
     try:
         content = json.load(file)
-        if content["flask_autotag"] != _FORM:
+        if content["flask_autotag"] != _FORMAT:
             raise ValueError
         scopes: dict[str, Mapping[str, Any]] = {
-            SYSTEM: dict(content.get(_SYSTEM_NAME, {})),
+            SYSTEM: dict(content.get(_SYSTEM_KEY, {})),
             **{name: dict(one) for name, one in content.get("instances", {}).items()},
         }
     except (AttributeError, KeyError, TypeError, ValueError):
+        name = printable(Path(file.name).name)
         raise click.ClickException(
-            f"{Path(file.name).name} is no file that 'settings export' wrote."
+            f"{name} was not written by 'flask autotag settings export'."
         ) from None
     for name in scopes:
         check_instance(state, name)
@@ -214,7 +224,7 @@ def _field(state: State, key: str) -> tuple[declared.Path, Field]:
     if key not in known:
         hint = (
             did_you_mean(key, known, ".")
-            or "'flask autotag settings show' has them all."
+            or "'flask autotag settings show' lists all settings."
         )
         raise click.ClickException(f"There is no setting {key!r:.80}. {hint}")
     return known[key]
@@ -227,15 +237,24 @@ def _secret(field: Field) -> str:
 
 
 def _save(
-    state: State, instance: str, typed: Mapping[declared.Path, Any], applied: bool
-) -> list[int]:
+    state: State,
+    instance: str,
+    typed: Mapping[declared.Path, Any],
+    applied: bool,
+    done: str,
+) -> None:
     """Save values.
 
     :param applied: whether to apply them to existing images too.
-    :return: the ids of the jobs that do so, one an instance.
+    :param done: the text to print afterwards.
     """
     check_instance(state, instance)
-    jobs: list[int] = []
+    found = Reapplying()
+
+    def apply(session: Session) -> None:
+        nonlocal found
+        found = enqueue_for(session, state, instance)
+
     try:
         save(
             state.database,
@@ -243,27 +262,19 @@ def _save(
             instance,
             typed,
             model_dir=state.config.model_dir,
-            who=WHO,
-            also=lambda session: jobs.extend(
-                enqueue_for(session, state, instance) if applied else ()
-            ),
+            who=ACTOR,
+            also=apply if applied else None,
         )
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
-    state.runner.wake(current()[0], state, jobs)
-    return jobs
+    state.runner.wake(current()[0], state, found.jobs)
+    click.echo(done)
+    if applied:
+        echo_reapplying(found)
 
 
-def _tell_applied(jobs: Sequence[int], applied: bool) -> None:
-    if applied and jobs:
-        where = counted(len(jobs), "instance")
-        click.echo(f"Queued for the existing images of {where}; nothing is classified.")
-    elif applied:
-        click.echo("There are no existing images.")
-
-
-def _written(value: Any, layers: Layers, path: declared.Path) -> Any:
-    """Write a value; of a secret only that it is set, and its ending."""
+def _shown(value: Any, layers: Layers, path: declared.Path) -> Any:
+    """Return a value to print; for a secret, whether it is set, and its ending."""
     if not isinstance(value, Secret):
         own = layers.own.get(path)
         return "set, but not usable" if isinstance(own, Secret) else value
@@ -274,7 +285,3 @@ def _layers(state: State, names: list[str]) -> dict[str, Layers]:
     return state.database.transact(
         lambda session: state.stored_settings().layers_of(session, names)
     )
-
-
-def _keys(number: int) -> str:
-    return f"{number:,} {'key' if number == 1 else 'keys'}"

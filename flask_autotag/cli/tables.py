@@ -1,8 +1,7 @@
-"""The commands for the tables: made, and brought from release to release."""
+"""The commands that create, upgrade and drop the tables."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,76 +11,80 @@ from flask import Flask
 from flask.cli import with_appcontext
 from sqlalchemy.exc import DBAPIError
 
-from ..host_migrations import host_migrations
-from ..state import State
-from .common import current, telling
-from .consent import ask
+from ..db.migrations.inspection import part_names
+from ..db.models import stored_revision
+from ..monitoring.doctor.tables import host_migrations
+from ..runtime.state import State
+from .confirm import confirm
+from .options import current, reporting_errors
 
 if TYPE_CHECKING:
-    from ..migrations.running import Revision
-    from ..migrations.upgrade import Standing, Upgrade
+    from alembic.script import Script
 
-_UPGRADE_OTHERWISE = (
-    "To have this command look after them from now on, tell with '--from' which"
-    " revision they are of"
+    from ..db.migrations.upgrade import Standing, Upgrade
+
+_INSTEAD_OF_UPGRADE = (
+    "To upgrade them with this command from now on, name their revision with '--from'"
 )
-_DOWNGRADE_OTHERWISE = (
-    "Let a migration of the host take them back, as soon as its code has no"
-    " Flask-AutoTag any more, or the older release: with Flask-Migrate 'flask db"
-    " migrate' and 'flask db upgrade'"
+_INSTEAD_OF_DOWNGRADE = (
+    "Remove Flask-AutoTag from the code, or install the older release; then let a"
+    " migration of the host change the tables, with Flask-Migrate 'flask db migrate'"
+    " and 'flask db upgrade'"
+)
+
+_DELETED = (
+    "The tables of Flask-AutoTag are deleted. Remove Flask-AutoTag from the code before"
+    " the application starts again: db.create_all() would create them again."
 )
 
 
 @click.command("init-db")
 @with_appcontext
 def init_db() -> None:
-    """Create the tables of the extension, and nothing else.
+    """Create the tables of the extension.
 
-    It can be run any number of times: tables that exist are left as they are.
+    Existing tables stay as they are, so the command can be run any number of times.
     """
     current()[1].database.create_tables()
-    click.echo("The tables of Flask-AutoTag are there.")
+    click.echo("The tables of Flask-AutoTag exist.")
 
 
 @click.command("upgrade-db")
 @click.option(
-    "--dry-run", is_flag=True, help="Only tell the revision, and which are to come."
+    "--dry-run", is_flag=True, help="Only show the revision and the pending revisions."
 )
-@click.option("--sql", is_flag=True, help="Only write what would be executed.")
+@click.option("--sql", is_flag=True, help="Only print the statements.")
 @click.option(
     "--from",
     "start",
     metavar="REVISION",
-    help="The tables are of this revision, such as 0001, whatever they say themselves;"
-    " what comes after it is run, also where it was run before. 'base' is none.",
+    help="Apply all revisions after this one, such as 0001, whatever revision the"
+    " database stores. 'base' applies all.",
 )
 @with_appcontext
 def upgrade_db(dry_run: bool, sql: bool, start: str | None) -> None:
-    """Bring the tables of the extension to this release.
+    """Upgrade the tables of the extension to this release.
 
-    Data is kept. Makes the tables where there are none. Run it after every upgrade of
-    the package; it can be killed, and run again.
+    Creates missing tables and keeps data. Run it after each upgrade of the package. If
+    it was interrupted, run it again.
     """
     if start is not None and (dry_run or sql):
-        raise click.UsageError("--from goes with neither --dry-run nor --sql.")
+        raise click.UsageError("--from cannot be combined with --dry-run or --sql.")
     if dry_run and sql:
-        raise click.UsageError("Either --dry-run or --sql.")
+        raise click.UsageError("Use either --dry-run or --sql.")
     app, state = current()
     upgrade = _upgrade(state)
-    with telling(), _telling_of_database():
+    with reporting_errors(), _database_errors():
         if start is None:
-            standing = upgrade.standing()
-            _refuse_beside_others(app, state, standing, _UPGRADE_OTHERWISE)
+            _refuse_tables_of_host(app, state, _INSTEAD_OF_UPGRADE)
         if sql:
-            upgrade.write_sql(sys.stdout)
+            click.echo(upgrade.sql(), nl=False)
         elif dry_run:
-            _show(standing)
+            _show(upgrade.standing())
         else:
-            upgrade.upgrade(start, _tell)
-            click.echo(
-                "The tables of Flask-AutoTag are at revision"
-                f" {upgrade.standing().revision}."
-            )
+            upgrade.upgrade(start, _show_applied)
+            revision = upgrade.standing().revision
+            click.echo(f"The tables of Flask-AutoTag are at revision {revision}.")
 
 
 @click.command("downgrade-db")
@@ -91,77 +94,84 @@ def upgrade_db(dry_run: bool, sql: bool, start: str | None) -> None:
 def downgrade_db(revision: str, yes: bool) -> None:
     """Take back the revisions of the tables after REVISION.
 
-    For going back to an older release of the package, while the newer one is still
-    installed. What only newer tables and columns hold is lost; with 'base' everything.
+    Run it before you install an older release of the package. The data in newer tables
+    and columns is lost. 'base' drops all tables.
     """
     app, state = current()
-    upgrade = _upgrade(state)
-    with telling(), _telling_of_database():
-        _refuse_beside_others(app, state, upgrade.standing(), _DOWNGRADE_OTHERWISE)
-    what = "All tables of Flask-AutoTag" if revision == "base" else "Newer columns"
-    ask(f"{what} go, with what is in them. Go on?", yes)
-    with telling(), _telling_of_database():
-        upgrade.downgrade(revision, _tell_back)
-    where = "gone" if revision == "base" else f"at revision {revision}"
-    click.echo(f"The tables of Flask-AutoTag are {where}.")
+    with reporting_errors(), _database_errors():
+        _refuse_tables_of_host(app, state, _INSTEAD_OF_DOWNGRADE)
+    tables = "all tables" if revision == "base" else "newer tables and columns"
+    confirm(f"This deletes {tables} of Flask-AutoTag with their data. Continue?", yes)
+    with reporting_errors(), _database_errors():
+        _upgrade(state).downgrade(revision, _show_taken_back)
+    if revision == "base":
+        click.echo(_DELETED)
+    else:
+        click.echo(f"The tables of Flask-AutoTag are at revision {revision}.")
 
 
 def _upgrade(state: State) -> Upgrade:
-    # Alembic is of no use to the other commands.
-    from ..migrations.upgrade import Upgrade
+    # Imports Alembic, which the other commands do not use.
+    from ..db.migrations.upgrade import Upgrade
 
     return Upgrade(
         state.database,
         on_wait=lambda: click.echo(
-            "Waits for others who keep the tables. Ctrl+C gives up.", err=True
+            "Waiting for another process to unlock the tables. Ctrl+C cancels.",
+            err=True,
         ),
     )
 
 
 @contextmanager
-def _telling_of_database() -> Iterator[None]:
-    """Show what the database says, without the statement."""
+def _database_errors() -> Iterator[None]:
+    """Show an error of the database without its statement."""
     try:
         yield
     except DBAPIError as error:
         raise click.ClickException(
-            f"The database refuses it: {error.orig}. What was done before stays, but"
-            " on SQLite, where nothing was changed. Mend that, and run the command"
+            f"The database refused a change: {error.orig}. A SQLite database is"
+            " unchanged; on others, earlier changes stay. A lock timeout means that a"
+            " long transaction uses the tables. Remove the cause, and run the command"
             " again."
         ) from error
 
 
-def _refuse_beside_others(
-    app: Flask, state: State, standing: Standing, otherwise: str
-) -> None:
-    """Refuse to change tables that the host's migrations made.
+def _refuse_tables_of_host(app: Flask, state: State, instead: str) -> None:
+    """Refuse to change tables that migrations of the host created.
 
-    :param otherwise: what to do instead.
+    :param instead: the way to change them.
     """
     others = host_migrations(app, state.database)
-    if others is not None and not standing.noted:
+    if others is None:
+        return
+    with state.database.engine.connect() as connection:
+        stored = stored_revision(connection, state.database.models)
+    if stored is None:
         raise click.ClickException(
-            f"This application has {others}, which makes and changes the tables of"
-            f" Flask-AutoTag with those of the host: nothing was changed. {otherwise};"
+            f"This application has {others}, which creates and changes the tables of"
+            f" Flask-AutoTag with those of the host: nothing was changed. {instead};"
             " see 'Upgrading' in the documentation."
         )
 
 
 def _show(standing: Standing) -> None:
     if standing.revision is None:
-        click.echo("There are no tables; they would be made.")
+        click.echo("There are no tables; they would be created.")
         return
-    how = "" if standing.noted else ", by their columns"
-    click.echo(f"The tables are at revision {standing.revision}{how}.")
-    for revision in standing.pending:
-        click.echo(f"To come: {revision.id}  {revision.message}")
-    if not standing.pending:
-        click.echo("Nothing is to come.")
+    origin = "" if standing.stored else ", judged by their columns"
+    click.echo(f"The tables are at revision {standing.revision}{origin}.")
+    for script in standing.pending:
+        click.echo(f"Pending: {script.revision}  {script.doc}")
+    if not standing.pending and standing.missing:
+        click.echo(f"Missing: {part_names(standing.missing)}; they would be created.")
+    elif not standing.pending:
+        click.echo("No revision is pending.")
 
 
-def _tell(revision: Revision) -> None:
-    click.echo(f"{revision.id}  {revision.message}")
+def _show_applied(script: Script) -> None:
+    click.echo(f"{script.revision}  {script.doc}")
 
 
-def _tell_back(revision: Revision) -> None:
-    click.echo(f"{revision.id}  taken back: {revision.message}")
+def _show_taken_back(script: Script) -> None:
+    click.echo(f"{script.revision}  taken back: {script.doc}")

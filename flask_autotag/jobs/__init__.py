@@ -1,1 +1,1 @@
-"""From a committed job to its end: the queue, and who works it off."""
+"""The durable job queue and its workers."""

@@ -1,14 +1,16 @@
-"""Celery as the engine past one machine.
+"""The Celery runner, for hosts that need more than one machine.
 
-The row of a job stays the truth. A message carries its id and nothing else; the
-task claims the job like any worker, so a message that comes five times runs once. A
-sweep in every Celery worker sends again what a broker lost, and sends retries when
-they are due: no message waits inside the broker.
+The job table is authoritative. A message only announces a job; the task claims the next
+due job like any worker. Duplicate messages therefore run no job twice, and thousands
+of messages for one instance do not delay the jobs of another. Each Celery worker has a
+thread that sends messages for due jobs nobody has claimed: for retries, and in place of
+messages that the broker lost. No message is delayed inside the broker.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import threading
@@ -18,9 +20,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
-from ..state import State
+from ..runtime.state import State
 from . import claims
-from .leases import tidy
+from .leases import requeue_lost
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -30,22 +32,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TASK = "flask_autotag.tag"
-#: Seconds between two sweeps, and that a due job may wait before it is sent again.
-SWEEP = 15.0
-#: Jobs that one sweep sends again. Should workers merely be slow, these messages are
-#: dropped unread, for they expire with the next sweep.
-RESENT = 1000
-#: Seconds that a process which ends has to send what is left.
+#: Seconds between two resends, and that a due job waits before it is sent again.
+RESEND_INTERVAL = 15.0
+#: Jobs of one resend. If the workers are merely slow, the messages expire before the
+#: next resend, so that they do not pile up.
+RESEND_LIMIT = 1000
+#: Seconds that an ending process has to send its remaining messages.
 GRACE = 2.0
-#: Seconds between two complaints about a broker.
-_COMPLAINT = 60.0
+#: Seconds between two warnings about an unreachable broker.
+_WARNING_INTERVAL = 60.0
 
 
 class CeleryRunner:
-    """Sends the ids of committed jobs, from a thread of its own.
+    """Sends the ids of committed jobs from a background thread.
 
-    A broker that is slow or down keeps no upload waiting. What could not be sent is
-    sent by a sweep.
+    A slow or unreachable broker does not delay uploads. Messages that could not be
+    sent are sent by a later resend.
     """
 
     def __init__(self) -> None:
@@ -55,9 +57,10 @@ class CeleryRunner:
         self._pid = 0
 
     def prepare(self, app: Flask, state: State) -> None:
-        """Find or make the Celery application, and put the task on it.
+        """Find or create the Celery application, and register the task with it.
 
-        :raises ConfigurationError: if there is none and no broker is configured.
+        :raises ConfigurationError: if Celery is not installed, or there is neither a
+            Celery application nor a broker URL.
         """
         _require_celery()
         from celery.signals import worker_init, worker_ready
@@ -67,22 +70,24 @@ class CeleryRunner:
             celery = app.extensions["celery"] = _make_celery(app, state)
         _add_task(celery, app, state)
         _connect(worker_init, app, lambda app, celery: _add_task(celery, app, state))
-        _connect(worker_ready, app, lambda app, _: _start_sweeping(app, state))
+        _connect(worker_ready, app, lambda app, _: _start_resending(app, state))
 
     def start(self, app: Flask, state: State) -> None:
-        """Do nothing: what others left is the sweep's."""
+        """Do nothing: the resend threads of Celery workers find older jobs."""
 
     def wake(self, app: Flask, state: State, ids: Sequence[int]) -> None:
-        """Send *ids* soon."""
+        """Send *ids* in the background."""
         try:
             self._ensure_thread(app, state)
             for job_id in ids:
                 self._ids.put(job_id)
         except Exception:
-            logger.exception("Jobs are not sent to Celery now; a sweep will do it.")
+            logger.exception(
+                "Jobs could not be sent to Celery; they will be sent again."
+            )
 
     def stop(self) -> None:
-        """Send what is left, in the time that there is."""
+        """Send the remaining messages, for :data:`GRACE` seconds at most."""
         thread = self._thread
         if self._pid == os.getpid() and thread is not None and thread.is_alive():
             self._ids.put(None)
@@ -93,7 +98,7 @@ class CeleryRunner:
         with self._lock:
             if self._pid == os.getpid():
                 return
-            # A fork has copied the queue, but not the thread that sends it.
+            # A fork copies the queue but not the thread that sends its messages.
             self._pid, self._ids = os.getpid(), queue.SimpleQueue()
             self._thread = threading.Thread(
                 target=_send_all,
@@ -107,28 +112,28 @@ class CeleryRunner:
 def check_broker(app: Flask, state: State) -> None:
     """Connect to the broker.
 
-    :raises ConnectionError: if that fails; without the broker's address, for
-        passwords are part of it.
+    :raises ConnectionError: if that fails. The message does not contain the broker's
+        URL, which may include a password.
     """
     try:
         with app.extensions["celery"].connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=3)
     except Exception as error:
         raise ConnectionError(
-            f"The broker of Celery cannot be reached ({type(error).__name__})."
+            f"The Celery broker cannot be reached ({type(error).__name__})."
         ) from None
 
 
-def sweep(app: Flask, state: State) -> int:
-    """Queue lost jobs again, and send what is due and was not claimed.
+def resend_overdue(app: Flask, state: State) -> int:
+    """Requeue lost jobs, and send messages for due jobs that nobody has claimed.
 
-    :return: how many jobs were sent.
+    :return: number of jobs that were sent.
     """
     with app.app_context():
-        tidy(state)
-        ids = claims.take_overdue(state.database, SWEEP, RESENT)
+        requeue_lost(state)
+        ids = claims.take_overdue(state.database, RESEND_INTERVAL, RESEND_LIMIT)
     for job_id in ids:
-        _send(app, state, job_id, expires=SWEEP)
+        _send(app, state, job_id, expires=RESEND_INTERVAL)
     return len(ids)
 
 
@@ -145,8 +150,7 @@ def _require_celery() -> None:
 def _make_celery(app: Flask, state: State) -> Celery:
     from celery import Celery
 
-    given = app.config.get("CELERY") or app.config.get_namespace("CELERY_")
-    options = dict(given)
+    options = dict(app.config.get("CELERY") or app.config.get_namespace("CELERY_"))
     if state.config.celery_broker_url:
         options["broker_url"] = state.config.celery_broker_url
     if not options.get("broker_url"):
@@ -155,9 +159,9 @@ def _make_celery(app: Flask, state: State) -> Celery:
             " app.extensions['celery'] before AutoTag.init_app(app), or"
             " AUTOTAG_CELERY_BROKER_URL."
         )
-    made = Celery(app.import_name, set_as_current=False)
-    made.conf.update(options)
-    return made
+    celery = Celery(app.import_name, set_as_current=False)
+    celery.conf.update(options)
+    return celery
 
 
 def _add_task(celery: Celery, app: Flask, state: State) -> None:
@@ -166,9 +170,14 @@ def _add_task(celery: Celery, app: Flask, state: State) -> None:
     app_ref = weakref.ref(app)
 
     def tag(job_id: int) -> bool:
-        """Tag the image of one job, if nobody else does."""
-        found = app_ref()
-        return found is not None and Worker(found, state).work_on(job_id)
+        """Run the next due job, if there is one.
+
+        :param job_id: the job that was announced; shown in logs and monitors only.
+        """
+        app = app_ref()
+        # A long job runs to its end: after a hand-back, no message would announce it
+        # until the next resend.
+        return app is not None and bool(Worker(app, state).work(1, math.inf))
 
     celery.task(tag, name=TASK, ignore_result=True)
 
@@ -178,44 +187,44 @@ def _connect(signal: Any, app: Flask, act: Callable[[Flask, Any], None]) -> None
     app_ref = weakref.ref(app)
 
     def receive(sender: Any, **_other: Any) -> None:
-        found = app_ref()
-        if found is not None and found.extensions["celery"] is sender.app:
-            act(found, sender.app)
+        app = app_ref()
+        if app is not None and app.extensions["celery"] is sender.app:
+            act(app, sender.app)
 
     signal.connect(receive, weak=False)
 
 
-def _start_sweeping(app: Flask, state: State) -> None:
+def _start_resending(app: Flask, state: State) -> None:
     threading.Thread(
-        target=_sweep_again,
+        target=_resend_regularly,
         args=(weakref.ref(app), state),
-        name="flask-autotag-sweep",
+        name="flask-autotag-resend",
         daemon=True,
     ).start()
 
 
-def _sweep_again(app_ref: weakref.ref[Flask], state: State) -> None:
-    """Sweep until the process ends."""
+def _resend_regularly(app_ref: weakref.ref[Flask], state: State) -> None:
     while (app := app_ref()) is not None:
         try:
-            sent = sweep(app, state)
+            sent = resend_overdue(app, state)
             if sent:
                 logger.info("%d jobs were sent to Celery again.", sent)
         except Exception as error:
-            # The text of the broker's errors may hold its password.
+            # The error's text may contain the broker's password.
             logger.warning(
-                "The sweep failed (%s); the next one comes in %g seconds.",
+                "Overdue jobs could not be sent to Celery (%s); next attempt in %g"
+                " seconds.",
                 type(error).__name__,
-                SWEEP,
+                RESEND_INTERVAL,
             )
         del app
-        time.sleep(SWEEP)
+        time.sleep(RESEND_INTERVAL)
 
 
 def _send_all(
     app_ref: weakref.ref[Flask], state: State, ids: queue.SimpleQueue[int | None]
 ) -> None:
-    complained = -_COMPLAINT
+    next_warning = -math.inf
     while (job_id := ids.get()) is not None:
         app = app_ref()
         if app is None:
@@ -223,10 +232,11 @@ def _send_all(
         try:
             _send(app, state, job_id)
         except Exception as error:
-            if time.monotonic() - complained >= _COMPLAINT:
-                complained = time.monotonic()
+            if time.monotonic() >= next_warning:
+                next_warning = time.monotonic() + _WARNING_INTERVAL
                 logger.warning(
-                    "The broker of Celery takes no jobs (%s); a sweep will send them.",
+                    "The Celery broker does not accept jobs (%s); they will be sent"
+                    " again.",
                     type(error).__name__,
                 )
         del app

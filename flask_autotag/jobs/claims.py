@@ -1,113 +1,120 @@
-"""Who may work on a job: claims, leases, and what becomes of lost ones."""
+"""Claiming jobs, renewing their leases, and requeueing lost jobs."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, Table, select, update
 from sqlalchemy.orm import Session
 
-from ..assets import AssetRef
-from ..database import Database, database_now, lock_writers, rows_changed
-from ..errors import ClassifierCrashed
-from .queue import BULK, FRESH, QUARANTINED, QUEUED, RUNNING, Job
+from ..db.database import Database
+from ..db.job_states import BULK, FRESH, QUARANTINED, QUEUED, RUNNING
+from ..db.sql import (
+    database_now,
+    lock_free_rows,
+    lock_writers,
+    read_clock,
+    rows_changed,
+)
+from ..errors import ClassifierCrashed, TaggingError, UnexpectedError
+from ..host.assets import AssetRef
+from ..runtime.turn import Turn
+from .fair import lock_next
+from .process_identity import Process, is_dead, this_process
+from .queue import Job
 
-#: Crashes of a worker or child after which an image is not tried again.
+#: Crashes of a worker or child after which an image goes into quarantine.
 CRASHES = 3
-#: Seconds for which a claimed job is its worker's. The worker renews the lease.
+#: Seconds until the next attempt after a second crash. Without them, the image at the
+#: head of the queue meets every kill of workers that are killed repeatedly.
+SECOND_DELAY = 5.0
+#: Seconds that a claimed job belongs to its worker, unless the worker renews the lease.
 LEASE = 60.0
-#: Lost jobs that one transaction takes care of.
-_SWEEP = 500
-#: Characters of the column.
+#: Lost jobs that one transaction requeues.
+_BATCH = 500
+#: Length of the column, in characters.
 _OWNER_LENGTH = 100
 
 
 def claim(
-    database: Database, limit: int, owner: str, lease: float = LEASE
+    database: Database,
+    limit: int,
+    owner: str,
+    lease: float = LEASE,
+    turn: Turn | None = None,
+    process: Process | None = None,
 ) -> list[Job]:
-    """Claim jobs that are due: fresh uploads first, of these the oldest.
+    """Claim due jobs: fresh uploads first, then bulk work.
 
-    A job that was lost with its worker before is claimed alone, so that the next
-    loss is surely its own.
+    Instances with due jobs take turns. The jobs of an instance are claimed oldest
+    first.
 
-    :param limit: how many at most.
-    :param owner: a name for the worker, for people to read.
-    :param lease: seconds.
+    A job that was lost with its worker, or whose batch failed unexpectedly, is claimed
+    alone: if that happens again, this job is the cause.
+
+    :param limit: maximum number of jobs.
+    :param owner: name of the worker, shown to people.
+    :param lease: seconds until the jobs may be claimed by others.
+    :param turn: the instance that was served last; it is updated.
+    :param process: the worker's process, for :func:`requeue_dead`.
     """
     if database.engine.dialect.name == "sqlite" and not _any_due(database):
         return []
+    turn = turn or Turn()
 
     def work(session: Session) -> list[Job]:
         table = database.models.job.__table__
         lock_writers(session, table)
+        now = read_clock(session)
         for priority in (FRESH, BULK):
-            due = _due(session, table, priority).order_by(table.c.run_at, table.c.id)
-            rows = _one_suspect(_lock(session, due.limit(limit)))
+            rows = _up_to_suspect(lock_next(session, table, priority, limit, turn, now))
             if rows:
-                return _take(session, table, rows, owner, lease)
+                turn.last = rows[-1].instance
+                return _mark_claimed(session, table, rows, owner, lease, process)
         return []
-
-    return database.transact(work)
-
-
-def claim_one(
-    database: Database, job_id: int, owner: str, lease: float = LEASE
-) -> list[Job]:
-    """Claim one job if it is due; of a message that comes twice, one finds it."""
-
-    def work(session: Session) -> list[Job]:
-        table = database.models.job.__table__
-        now = database_now(session.get_bind().dialect.name)
-        lock_writers(session, table)
-        wanted = select(table).where(
-            table.c.id == job_id, table.c.state == QUEUED, table.c.run_at <= now
-        )
-        rows = _lock(session, wanted)
-        return _take(session, table, rows, owner, lease) if rows else []
 
     return database.transact(work)
 
 
 def _any_due(database: Database) -> bool:
-    """Look before locking: an idle worker must not keep SQLite's writers waiting.
+    """Check for due jobs without a lock: idle workers must not block SQLite's writers.
 
-    On the other databases only rows are locked, and there are none.
+    The other databases lock rows, so that finding no row blocks nobody.
     """
     table = database.models.job.__table__
 
     def work(session: Session) -> bool:
+        now = database_now(session)
+        due = select(table.c.id).where(table.c.state == QUEUED, table.c.run_at <= now)
         return any(
-            session.execute(
-                _due(session, table, priority).with_only_columns(table.c.id).limit(1)
-            ).first()
+            session.execute(due.where(table.c.priority == priority).limit(1)).first()
             for priority in (FRESH, BULK)
         )
 
     return database.transact(work)
 
 
-def _due(session: Session, table: Table, priority: int) -> Select[Any]:
-    now = database_now(session.get_bind().dialect.name)
-    return select(table).where(
-        table.c.state == QUEUED, table.c.priority == priority, table.c.run_at <= now
-    )
-
-
-def _lock(session: Session, statement: Select[Any]) -> Sequence[Row[Any]]:
-    """Read rows that no other transaction holds, and hold them."""
-    return session.execute(statement.with_for_update(skip_locked=True)).all()
-
-
-def _one_suspect(rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
-    suspects = (place for place, row in enumerate(rows) if row.crashes)
+def _up_to_suspect(rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+    """Return the rows before the first suspect, or that suspect alone."""
+    suspects = (place for place, row in enumerate(rows) if _is_suspect(row))
     first = next(suspects, len(rows))
     return rows[: max(1, first)]
 
 
-def _take(
-    session: Session, table: Table, rows: Sequence[Row[Any]], owner: str, lease: float
+def _is_suspect(row: Row[Any]) -> bool:
+    return bool(row.crashes or row.error_code == UnexpectedError.code)
+
+
+def _mark_claimed(
+    session: Session,
+    table: Table,
+    rows: Sequence[Row[Any]],
+    owner: str,
+    lease: float,
+    process: Process | None,
 ) -> list[Job]:
     token = uuid.uuid4().hex
     session.execute(
@@ -118,7 +125,8 @@ def _take(
             claims=table.c.claims + 1,
             lease_token=token,
             lease_owner=owner[:_OWNER_LENGTH],
-            run_at=database_now(session.get_bind().dialect.name) + lease,
+            lease_process=str(process) if process else None,
+            run_at=database_now(session) + lease,
         )
     )
     return [
@@ -132,13 +140,14 @@ def _take(
             token=token,
             kind=row.kind,
             done_to=row.done_to,
+            is_suspect=_is_suspect(row),
         )
         for row in rows
     ]
 
 
 def are_ours(table: Table, jobs: Collection[Job]) -> tuple[ColumnElement[bool], ...]:
-    """Make the condition that every statement about claimed *jobs* asks."""
+    """Return the conditions under which *jobs* still belong to this worker."""
     return (
         table.c.id.in_([job.id for job in jobs]),
         table.c.lease_token.in_({job.token for job in jobs}),
@@ -147,116 +156,173 @@ def are_ours(table: Table, jobs: Collection[Job]) -> tuple[ColumnElement[bool], 
 
 
 def renew(database: Database, jobs: Collection[Job], lease: float) -> list[Job]:
-    """Prolong the leases of *jobs*.
+    """Renew the leases of *jobs*.
 
-    :return: those that are no longer ours: stop working on them.
+    :param lease: seconds from now.
+    :return: the jobs that belong to another worker by now; stop working on them.
     """
     table = database.models.job.__table__
 
     def work(session: Session) -> list[Job]:
-        now = database_now(session.get_bind().dialect.name)
+        now = database_now(session)
         statement = update(table).where(*are_ours(table, jobs))
         kept = rows_changed(session, statement.values(run_at=now + lease))
         if kept == len(jobs):
             return []
         ours = select(table.c.id).where(*are_ours(table, jobs))
-        left = set(session.scalars(ours))
-        return [job for job in jobs if job.id not in left]
+        kept_ids = set(session.scalars(ours))
+        return [job for job in jobs if job.id not in kept_ids]
 
     return database.transact(work, patience=lease / 4) if jobs else []
 
 
-def hand_back(database: Database, jobs: Collection[Job], seconds: float = 0.0) -> None:
-    """Give up *jobs* that were not worked on; no try is counted.
+def hand_back(
+    database: Database,
+    jobs: Collection[Job],
+    seconds: float = 0.0,
+    error: TaggingError | None = None,
+) -> None:
+    """Return *jobs* to the queue without counting an attempt.
 
-    :param seconds: after which they may be claimed again.
+    :param seconds: delay until they may be claimed again.
+    :param error: the reason, stored with the jobs.
     """
     table = database.models.job.__table__
+    reason = {"error_code": error.code, "error_text": str(error)} if error else {}
 
     def work(session: Session) -> None:
-        now = database_now(session.get_bind().dialect.name)
+        now = database_now(session)
         session.execute(
             update(table)
             .where(*are_ours(table, jobs))
-            .values(state=QUEUED, run_at=now + seconds, lease_token=None)
+            .values(state=QUEUED, run_at=now + seconds, lease_token=None, **reason)
         )
 
     if jobs:
         database.transact(work)
 
 
-def sweep(database: Database) -> int:
-    """Queue the jobs again whose lease ran out, at their old place.
+def requeue_expired(database: Database) -> int:
+    """Requeue jobs with an expired lease, in their original order.
 
-    Their worker was killed, or stopped for too long. The image is not to blame in
-    all likelihood, but it may be: the third time it is put in quarantine.
+    Their worker was killed or stopped for too long. The image is probably not the
+    cause, but may be: at the third crash the job goes into quarantine.
 
-    :return: how many there were.
+    :return: number of jobs.
     """
+    return _queue_lost(
+        database,
+        lambda session, table: _running(table).where(
+            table.c.run_at <= database_now(session)
+        ),
+    )
+
+
+def requeue_dead(database: Database) -> int:
+    """Requeue the jobs of dead processes of this machine, before their leases expire.
+
+    Crashes are counted as by :func:`requeue_expired`.
+
+    :return: number of jobs; 0 on systems without ``/proc``.
+    """
+    process = this_process()
+    if process is None:
+        return 0
     table = database.models.job.__table__
-    found = 0
-    while _any_expired(database):
-        found += database.transact(lambda session: _sweep(session, table))
-    return found
-
-
-def _any_expired(database: Database) -> bool:
     with database.begin() as session:
-        expired = _expired(session, database.models.job.__table__)
-        return session.execute(expired.limit(1)).first() is not None
+        owners = session.scalars(
+            select(table.c.lease_process)
+            .where(table.c.state == RUNNING, table.c.lease_process.is_not(None))
+            .distinct()
+        ).all()
+    dead = [owner for owner in owners if is_dead(Process.parse(owner), process)]
+    if not dead:
+        return 0
+    return _queue_lost(
+        database,
+        lambda _, table: _running(table).where(table.c.lease_process.in_(dead)),
+    )
 
 
-def _expired(session: Session, table: Table) -> Select[Any]:
-    now = database_now(session.get_bind().dialect.name)
+def _running(table: Table) -> Select[Any]:
     return select(table.c.id, table.c.crashes).where(
         table.c.state == RUNNING,
-        # All there are, so that the index serves the time too.
+        # All priorities: the index covers run_at only after the priority.
         table.c.priority.in_((FRESH, BULK)),
-        table.c.run_at <= now,
     )
 
 
-def _sweep(session: Session, table: Table) -> int:
-    lock_writers(session, table)
-    rows = _lock(session, _expired(session, table).limit(_SWEEP))
-    again = [row.id for row in rows if row.crashes + 1 < CRASHES]
-    ended = [row.id for row in rows if row.crashes + 1 >= CRASHES]
-    lost = {"crashes": table.c.crashes + 1, "lease_token": None}
-    session.execute(
-        update(table)
-        .where(table.c.id.in_(again))
-        .values(state=QUEUED, run_at=table.c.created_at, **lost)
-    )
-    session.execute(
-        update(table)
-        .where(table.c.id.in_(ended))
-        .values(
-            state=QUARANTINED,
-            error_code=ClassifierCrashed.code,
-            error_text="The worker died each time it tried this image.",
-            finished_at=database_now(session.get_bind().dialect.name),
-            run_at=None,
-            dedupe_key=None,
-            **lost,
+def _queue_lost(
+    database: Database, lost: Callable[[Session, Table], Select[Any]]
+) -> int:
+    """Requeue lost jobs, some hundred in a transaction."""
+    table = database.models.job.__table__
+
+    def any_lost() -> bool:
+        with database.begin() as session:
+            return session.execute(lost(session, table).limit(1)).first() is not None
+
+    requeued = 0
+    while any_lost():
+        requeued += database.transact(
+            lambda session: _queue_batch(session, table, lost(session, table))
         )
-    )
+    return requeued
+
+
+def _queue_batch(session: Session, table: Table, lost: Select[Any]) -> int:
+    lock_writers(session, table)
+    rows = lock_free_rows(session, lost.limit(_BATCH))
+    by_crashes: dict[int, list[int]] = defaultdict(list)
+    for row in rows:
+        by_crashes[row.crashes].append(row.id)
+    for crashes, ids in by_crashes.items():
+        session.execute(
+            update(table)
+            .where(table.c.id.in_(ids))
+            .values(
+                crashes=crashes + 1,
+                lease_token=None,
+                **_after_crash(table, crashes, database_now(session)),
+            )
+        )
     return len(rows)
 
 
+def _after_crash(
+    table: Table, crashes: int, now: ColumnElement[float]
+) -> dict[str, Any]:
+    """Return the new values of a lost job.
+
+    :param crashes: number of earlier crashes.
+    """
+    if crashes + 1 < CRASHES:
+        due = now + SECOND_DELAY if crashes else table.c.created_at
+        return {"state": QUEUED, "run_at": due}
+    return {
+        "state": QUARANTINED,
+        "error_code": ClassifierCrashed.code,
+        "error_text": "The worker died at each attempt to classify this image.",
+        "finished_at": now,
+        "run_at": None,
+        "dedupe_key": None,
+    }
+
+
 def take_overdue(database: Database, late: float, limit: int) -> list[int]:
-    """Find jobs that are due for a while and were not claimed, the oldest first.
+    """Return due jobs that nobody has claimed for some time, oldest first.
 
-    They become due anew, so that nobody else finds them soon.
+    Their due time is set to now, so that other callers do not return them again soon.
 
-    :param late: seconds.
-    :param limit: how many at most.
-    :return: their ids.
+    :param late: seconds since they were due.
+    :param limit: maximum number of jobs.
+    :return: the ids of the jobs.
     """
     table = database.models.job.__table__
 
     def work(session: Session) -> list[int]:
-        now = database_now(session.get_bind().dialect.name)
         lock_writers(session, table)
+        now = read_clock(session)
         overdue = (
             select(table.c.id)
             .where(
@@ -266,7 +332,7 @@ def take_overdue(database: Database, late: float, limit: int) -> list[int]:
             )
             .order_by(table.c.priority, table.c.run_at, table.c.id)
         )
-        ids = [row.id for row in _lock(session, overdue.limit(limit))]
+        ids = [row.id for row in lock_free_rows(session, overdue.limit(limit))]
         session.execute(update(table).where(table.c.id.in_(ids)).values(run_at=now))
         return ids
 

@@ -1,4 +1,4 @@
-"""Who works off the queue: a thread, the upload itself, or somebody else."""
+"""The runners: which thread or process tags queued images."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..database import is_shared_memory
-from ..state import Runner, State
-from .crew import Crew
-from .worker import Worker
+from ..db.database import is_shared_memory
+from ..runtime.state import Runner, State
 
 if TYPE_CHECKING:
     from flask import Flask
 
+    from .worker_threads import WorkerThreads
+
 logger = logging.getLogger(__name__)
 
-#: Seconds that a stopped thread gets to finish its image.
+#: Seconds that a stopped thread has to finish its image.
 GRACE = 2.0
 
 
 def make_runner(name: str) -> Runner:
-    """Make the runner that ``AUTOTAG_RUNNER`` names."""
+    """Return a new runner for the value of ``AUTOTAG_RUNNER``."""
     if name == "celery":
         from .celery import CeleryRunner
 
@@ -39,7 +39,7 @@ def make_runner(name: str) -> Runner:
 
 
 class NoRunner:
-    """Leaves the work to a ``flask autotag worker``."""
+    """Runs no jobs; ``flask autotag worker`` does."""
 
     def prepare(self, app: Flask, state: State) -> None:
         """Do nothing."""
@@ -55,68 +55,76 @@ class NoRunner:
 
 
 class InlineRunner(NoRunner):
-    """Works at once, in the thread that uploaded."""
+    """Runs jobs at once, in the thread of the upload."""
 
     def wake(self, app: Flask, state: State, ids: Sequence[int]) -> None:
-        """Work off the queue before returning; what goes wrong is logged."""
+        """Run all due jobs before returning; log errors instead of raising them."""
+        from .worker import Worker
+
         try:
             Worker(app, state).drain()
         except Exception:
-            logger.exception("The queue could not be worked off.")
+            logger.exception("Queued images could not be tagged.")
 
 
 class ThreadRunner(NoRunner):
-    """One worker in a thread of this process, started when it is first needed."""
+    """Runs jobs in one thread of this process, which starts when it is first needed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._crew: Crew | None = None
+        self._threads: WorkerThreads | None = None
         self._pid = 0
 
     def start(self, app: Flask, state: State) -> None:
-        """Start the thread, unless this process has it or is a command that ends."""
+        """Start the thread, unless it runs already or this process is a command."""
         if self._pid == os.getpid():
             return
         with self._lock:
             if self._pid != os.getpid() and not _in_command():
                 self._pid = os.getpid()
-                # What a fork copied of the parent's threads is of no use here.
-                self._crew = None
+                # A fork copies this object, but not the parent's threads.
+                self._threads = None
                 try:
                     self._start(app, state)
                 except Exception:
-                    logger.exception("The thread that tags could not be started.")
+                    logger.exception("The tagging thread could not be started.")
 
     def wake(self, app: Flask, state: State, ids: Sequence[int]) -> None:
-        """Make the thread look for a job now."""
+        """Make the thread look for jobs now."""
         self.start(app, state)
-        if self._crew is not None:
-            self._crew.wake()
+        if self._threads is not None:
+            self._threads.wake()
 
     def stop(self) -> None:
-        """End the thread of this process after its image, or leave it behind."""
-        if self._pid == os.getpid() and self._crew is not None:
-            self._crew.stop()
-            if not self._crew.join(GRACE):
-                self._crew.interrupt()
+        """Stop this process's thread after its image; interrupt it if it is slow."""
+        if self._pid == os.getpid() and self._threads is not None:
+            self._threads.end(GRACE)
 
     def _start(self, app: Flask, state: State) -> None:
         with app.app_context():
             if is_shared_memory(state.database.engine):
                 logger.warning(
-                    "A SQLite database in memory cannot be shared with a thread:"
+                    "The tagging thread cannot use a SQLite database in memory:"
                     " nothing will be tagged. Use a file, or AUTOTAG_RUNNER ="
                     " 'inline'."
                 )
                 return
-        self._crew = Crew(app, state)
-        self._crew.start()
+            if state.database.outer_connection() is not None:
+                logger.warning(
+                    "The tagging thread cannot use the connection of a test: nothing"
+                    " will be tagged. Set AUTOTAG_RUNNER = 'inline'."
+                )
+                return
+        from .worker_threads import WorkerThreads
+
+        self._threads = WorkerThreads(app, state)
+        self._threads.start()
 
 
 def _in_command() -> bool:
-    """Whether this is a command such as an import, which ends when it is done.
+    """Whether this process runs a command, such as an import, and not ``flask run``.
 
-    Its jobs are left to the host's server or worker; ``flask run`` is a server.
+    A command may end before its jobs do. They are left to the server or a worker.
     """
     context = click.get_current_context(silent=True)
     return context is not None and context.info_name != "run"

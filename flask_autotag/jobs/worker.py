@@ -1,10 +1,9 @@
-"""From claimed jobs to their ends, in one thread."""
+"""One worker: it claims, loads, classifies and stores images in one thread."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import socket
 import threading
@@ -15,50 +14,65 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from .. import remote
-from ..database import may_pass
-from ..errors import LoaderError, ProviderRefused, TaggingError, TaggingOff, TryLater
-from ..sandbox.pool import Answer, Interrupted, Question
+from ..classification import remote
+from ..classification.request import classified, question
+from ..classification.sandbox.pool import Interrupted
+from ..classification.sandbox.question import Answer, Question
+from ..db.errors import is_transient
+from ..db.job_states import CANCELLED, DONE, QUEUED, RULES, RUNNING
+from ..errors import (
+    LoaderError,
+    NoImage,
+    ProviderRefused,
+    TaggingError,
+    TaggingOff,
+    TryLater,
+    UnexpectedError,
+)
+from ..host.signals import send_safely, tagging_failed
+from ..runtime.state import State
+from ..runtime.tally import Tally
+from ..runtime.timings import CLASSIFY, LOAD, STORE
 from ..settings.resolution import Settings
-from ..signals import send_safely, tagging_failed
-from ..state import State
-from ..store import Entry, store
-from ..tagging import classified, question
-from ..tally import Tally
-from ..timings import CLASSIFY, LOAD, STORE
-from . import claims, ends, rules
-from .announce import announce
+from ..tags.store import Entry, store
+from . import claims, outcomes, reapply_job
+from .image_loading import load
 from .leases import Batch, Leases
-from .loading import load
-from .queue import CANCELLED, DONE, QUEUED, RULES, RUNNING, Job
+from .notify import notify
+from .process_identity import this_process
+from .queue import Job, jobs_with_data
 
 if TYPE_CHECKING:
     from flask import Flask
 
 logger = logging.getLogger(__name__)
 
-#: Jobs that are claimed, and whose tags are written, together. Measured on
-#: PostgreSQL: 32 are tagged a tenth faster than 16; the gain of more is small, and
-#: all of a batch are done again should their worker be killed.
+#: Jobs that are claimed and stored together. Measured on PostgreSQL: batches of 32 are
+#: a tenth faster than batches of 16. Larger ones gain little, and the whole batch of a
+#: killed worker is classified again.
 BATCH = 32
-#: Seconds after which a long job is handed back, so that fresh uploads come first.
-TURN = 5.0
-#: Seconds that a lease which nobody renews lasts beyond the time of the image: for
-#: loading it, starting a child, asking providers elsewhere and writing the tags.
+#: Seconds after which a long job is handed back, so that fresh uploads need not wait.
+TIME_SLICE = 5.0
+#: Seconds after which jobs whose batch failed unexpectedly may be claimed again.
+PAUSE = 5.0
+#: Seconds that a lease without renewal lasts beyond the time limit of the image: to
+#: load it, start a child, ask remote providers and write the tags.
 LEASE_MARGIN = 75.0
+_UNEXPECTED = "Tagging %s failed unexpectedly."
 
 
 class Worker:
-    """Works off the queue of one application, in the calling thread.
+    """Runs the queued jobs of one application in the calling thread.
 
     :param app: the application.
-    :param state: what the extension keeps for it.
-    :param leases: renews the leases of what is claimed; without it one job is
-        claimed at a time, with a lease that lasts.
-    :param stop: when set, jobs that have not begun are handed back.
-    :param tally: counts what came of the jobs; by default that of the process.
+    :param state: the extension's state for it.
+    :param leases: renews the leases of claimed jobs. Without it, jobs are claimed one
+        at a time, with a lease that is long enough for one image.
+    :param stop: once set, jobs that have not begun are handed back.
+    :param tally: counts the outcomes; by default the tally of the process.
     """
 
     def __init__(
@@ -75,242 +89,287 @@ class Worker:
         self._size = BATCH if leases else 1
         self._lease = claims.LEASE if leases else state.config.timeout + LEASE_MARGIN
         self._stop = stop or threading.Event()
-        self._tally = tally or state.ends
+        self._tally = tally or state.outcomes
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._process = this_process()
 
     def drain(self) -> int:
-        """Work until no job is due, or told to stop.
+        """Run jobs until none is due, or *stop* is set.
 
-        :return: how many jobs were worked on.
+        :return: number of claimed jobs.
         """
-        worked = 0
-        while not self._stop.is_set() and (now := self.work()):
-            worked += now
-        return worked
+        total = 0
+        while not self._stop.is_set() and (claimed := self.work()):
+            total += claimed
+        return total
 
-    def work(self, limit: int | None = None) -> int:
-        """Work on the next jobs that are due.
+    def work(self, limit: int | None = None, patience: float = TIME_SLICE) -> int:
+        """Run the next due jobs.
 
-        :param limit: how many at most.
-        :return: how many there were.
+        :param limit: maximum number of jobs; by default a batch.
+        :param patience: seconds after which a long job is handed back.
+        :return: number of claimed jobs.
         """
-        database, size = self._state.database, min(limit or self._size, self._size)
+        state, size = self._state, min(limit or self._size, self._size)
         with self._app.app_context():
-            jobs = claims.claim(database, size, self._owner, self._lease)
-        return self._work_on(jobs)
-
-    def work_on(self, job_id: int) -> bool:
-        """Work on one job.
-
-        :return: ``False`` if it is not due, or somebody else's.
-        """
-        with self._app.app_context():
-            jobs = claims.claim_one(
-                self._state.database, job_id, self._owner, self._lease
+            jobs = claims.claim(
+                state.database,
+                size,
+                self._owner,
+                self._lease,
+                state.turn,
+                self._process,
             )
-        return bool(self._work_on(jobs, patience=math.inf))
+        return self._run(jobs, patience)
 
-    def _work_on(self, jobs: Sequence[Job], patience: float = TURN) -> int:
+    def _run(self, jobs: Sequence[Job], patience: float) -> int:
+        batch: Batch | None = None
         if jobs:
-            with self._leases.hold(jobs) as batch:
-                self._apply_rules(batch, patience)
-                self._finish(batch, self._classify(batch))
-                self._hand_back(batch)
+            try:
+                with self._leases.hold(jobs) as batch:
+                    self._apply_rules(batch, patience)
+                    self._finish(batch, self._classify(batch))
+                    self._hand_back(batch)
+            except BaseException as error:
+                jobs_left = jobs if batch is None else batch.remaining
+                if not self._give_up(jobs_left, error):
+                    raise
         return len(jobs)
 
-    def _apply_rules(self, batch: Batch, patience: float) -> None:
-        """Apply new settings to existing images; what is left over is handed back.
+    def _give_up(self, jobs: Sequence[Job], error: BaseException) -> bool:
+        """Hand back the *jobs* of a batch after an unexpected error.
 
-        :param patience: seconds after which other jobs get their turn.
+        No attempt is counted, because most of the jobs did not cause the error. From
+        then on each is claimed alone. A job that fails again alone is charged with the
+        attempt, so that it ends at last.
+
+        :return: whether the error was stored with its job; if not, raise it.
+        """
+        try:
+            if not isinstance(error, Exception) or _is_temporary(error):
+                self._return(jobs)
+            elif len(jobs) == 1 and jobs[0].is_suspect:
+                logger.error(_UNEXPECTED, jobs[0].asset, exc_info=error)
+                self._fail(Batch(jobs, 0.0), jobs[0], UnexpectedError(error))
+                return True
+            else:
+                self._return(jobs, UnexpectedError(error))
+        except Exception:
+            # Tried again at the next renewal, before the leases expire.
+            self._leases.defer_hand_back(jobs)
+            logger.exception("%d jobs could not be handed back yet.", len(jobs))
+        return False
+
+    def _return(
+        self, jobs: Sequence[Job], error: UnexpectedError | None = None
+    ) -> None:
+        with self._app.app_context():
+            claims.hand_back(self._state.database, jobs, PAUSE, error)
+
+    def _apply_rules(self, batch: Batch, patience: float) -> None:
+        """Run the jobs that apply new settings to existing images.
+
+        :param patience: seconds after which an unfinished job is handed back.
         """
         end = time.monotonic() + patience
         for job in batch.jobs:
             if job.kind != RULES:
                 continue
             with self._failing(batch, job), self._app.app_context():
-                now: str | None = RUNNING
-                while now == RUNNING and self._may_go_on(batch, job, end):
-                    job, now = rules.step(self._app, self._state, job, self._lease)
-                if now != RUNNING:
+                state: str | None = RUNNING
+                while state == RUNNING and self._may_continue(batch, job, end):
+                    job, state = reapply_job.step(
+                        self._app, self._state, job, self._lease
+                    )
+                if state != RUNNING:
                     batch.drop([job])
-                if now == DONE:
+                if state == DONE:
                     self._tally.add(DONE)
 
-    def _may_go_on(self, batch: Batch, job: Job, end: float) -> bool:
+    def _may_continue(self, batch: Batch, job: Job, end: float) -> bool:
         late = time.monotonic() > end
         return not (late or self._stop.is_set()) and batch.is_ours(job)
 
     def _classify(self, batch: Batch) -> list[tuple[Job, Entry]]:
-        """Read and classify the images; no transaction is open while that lasts."""
-        asked: deque[tuple[Job, Question]] = deque()
+        """Load and classify the images. No transaction is open meanwhile."""
+        pending: deque[tuple[Job, Question]] = deque()
         answered: list[tuple[Job, Question, Answer]] = []
         with (
             contextlib.suppress(Interrupted),
             self._state.pool.slot() as slot,
             batch.working_in(slot),
         ):
-            for outcome in slot.classify(self._questions(batch, asked)):
-                job, about = asked.popleft()
-                if isinstance(outcome, TaggingError):
-                    self._fail(batch, job, outcome)
-                else:
-                    self._note_seconds(outcome)
-                    answered.append((job, about, outcome))
-        return list(self._ask_elsewhere(batch, answered))
+            for answer in slot.classify(self._questions(batch, pending)):
+                job, asked = pending.popleft()
+                if isinstance(answer, TaggingError):
+                    self._fail(batch, job, answer)
+                    continue
+                if answer.seconds is not None:
+                    self._state.timings.add(CLASSIFY, answer.seconds)
+                answered.append((job, asked, answer))
+        return list(self._ask_remote(batch, answered))
 
-    def _note_seconds(self, answer: Answer) -> None:
-        if answer.seconds is not None:
-            self._state.timings.add(CLASSIFY, answer.seconds)
-
-    def _ask_elsewhere(
+    def _ask_remote(
         self, batch: Batch, answered: Sequence[tuple[Job, Question, Answer]]
     ) -> Iterator[tuple[Job, Entry]]:
-        """Let the providers over the network say what they know, too."""
-        here = [classified(about, answer) for _, about, answer in answered]
+        """Add the predictions of remote providers to those of local ones."""
+        local = [classified(asked, answer) for _, asked, answer in answered]
         tasks = {
-            place: remote.Task(
-                job.instance, found.sha256, answer.reduced, about.settings
-            )
-            for place, ((job, about, answer), found) in enumerate(
-                zip(answered, here, strict=True)
+            place: remote.Task(job.instance, own.sha256, answer.reduced, asked.settings)
+            for place, ((job, asked, answer), own) in enumerate(
+                zip(answered, local, strict=True)
             )
             if answer.reduced is not None and batch.is_ours(job)
         }
         results: dict[int, remote.Result] = {}
         if tasks:
-            asked = remote.ask(self._app, self._state, list(tasks.values()))
-            results = dict(zip(tasks, asked, strict=True))
-        for place, (job, about, _) in enumerate(answered):
+            found = remote.ask_providers(self._app, self._state, list(tasks.values()))
+            results = dict(zip(tasks, found, strict=True))
+        for place, (job, asked, _) in enumerate(answered):
             with self._failing(batch, job):
                 result = results.get(place, remote.Result())
-                found = remote.joined(here[place], result)
-                yield job, Entry(job.asset, job.instance, found, about.settings)
+                merged = remote.joined(local[place], result)
+                yield job, Entry(job.asset, job.instance, merged, asked.settings)
 
     def _questions(
-        self, batch: Batch, asked: deque[tuple[Job, Question]]
+        self, batch: Batch, pending: deque[tuple[Job, Question]]
     ) -> Iterator[Question]:
-        """Load the images one by one, as the child gets to them."""
-        known: dict[str, Settings] = {}
-        for job in batch.jobs:
+        """Load the images as they are needed, one instance after the other.
+
+        :param pending: gets the job of each question.
+        """
+        settings: dict[str, Settings] = {}
+        with self._app.app_context():
+            stored = jobs_with_data(self._state.database, batch.jobs)
+        for job in _by_instance(batch.jobs):
             if self._stop.is_set() or batch.interrupted:
                 return
             if job.kind == RULES or not batch.is_ours(job):
                 continue
             with self._failing(batch, job):
-                asked.append((job, self._question(job, known)))
+                asked = self._question(job, settings, job.id in stored)
+                pending.append((job, asked))
             if batch.is_ours(job):
-                yield asked[-1][1]
+                yield pending[-1][1]
 
-    def _question(self, job: Job, known: dict[str, Settings]) -> Question:
-        """Load the image and find who is to classify it.
+    def _question(
+        self, job: Job, settings: dict[str, Settings], is_stored: bool
+    ) -> Question:
+        """Load an image and choose its providers.
 
-        :param known: the settings of the instances of this batch: they are read once
-            for it, after it was claimed.
+        :param settings: caches the settings of each instance for one batch.
+        :param is_stored: whether the image's bytes are stored with the job.
         """
         with self._app.app_context():
-            if job.instance not in known:
-                known[job.instance] = self._state.settings_for(job.instance)
+            if job.instance not in settings:
+                settings[job.instance] = self._state.settings_for(job.instance)
             with self._state.timings.measuring(LOAD):
-                data = load(self._state, job)
-        return question(data, known[job.instance], self._state.config.machine)
+                data = load(self._state, job, is_stored=is_stored)
+        return question(
+            data, settings[job.instance], self._state.config.machine, job.instance
+        )
 
     @contextlib.contextmanager
     def _failing(self, batch: Batch, job: Job) -> Iterator[None]:
-        """Make what the block raises the failure of *job*."""
+        """Make an error of the block the failure of *job*.
+
+        Temporary errors of the database are raised, so that the batch is handed back.
+        """
         try:
             yield
         except TaggingError as error:
             self._fail(batch, job, error)
         except Exception as error:
-            logger.exception("Tagging %s failed unexpectedly.", job.asset)
-            kind = type(error).__name__
-            self._fail(
-                batch, job, TaggingError(f"Tagging failed unexpectedly: {kind}.")
-            )
+            if _is_temporary(error):
+                raise
+            logger.exception(_UNEXPECTED, job.asset)
+            self._fail(batch, job, UnexpectedError(error))
 
     def _finish(self, batch: Batch, entries: Sequence[tuple[Job, Entry]]) -> None:
         """Write the tags and end the jobs, both or neither.
 
-        All in one transaction; where one of the jobs is no longer ours, or cannot
-        be stored, each in its own, so that it costs the others nothing.
+        All entries share a transaction. If one job belongs to another worker by now, or
+        cannot be stored, each entry gets its own transaction, so that the others are
+        stored.
         """
         ours = [(job, entry) for job, entry in entries if batch.is_ours(job)]
         with self._app.app_context():
             if len(ours) > 1 and self._store_together(ours):
-                self._tell(batch, ours)
+                self._report(batch, ours)
                 return
             for pair in ours:
                 with self._failing(batch, pair[0]):
                     if self._store([pair]):
-                        self._tell(batch, [pair])
+                        self._report(batch, [pair])
                     else:
                         batch.drop([pair[0]])
                         logger.warning(
-                            "%s was tagged too late; it is dropped.", pair[0].asset
+                            "%s was tagged too late; its tags are dropped.",
+                            pair[0].asset,
                         )
 
     def _store_together(self, pairs: Sequence[tuple[Job, Entry]]) -> bool:
         try:
             return self._store(pairs)
         except Exception as error:
-            if isinstance(error, DBAPIError) and may_pass(error):
+            if _is_temporary(error):
                 raise
             logger.exception("%d images could not be stored together.", len(pairs))
             return False
 
     def _store(self, pairs: Sequence[tuple[Job, Entry]]) -> bool:
-        """Store in one transaction.
+        """Store tags and end jobs in one transaction.
 
-        :return: ``False`` if a job is no longer ours: nothing was written.
+        :return: ``False`` if a job belongs to another worker by now, and nothing was
+            written.
         """
         models = self._state.database.models
-        done = [job for job, entry in pairs if _unfinished(entry) is None]
+        errors = [(job, _retry_reason(entry)) for job, entry in pairs]
+        done = [job for job, error in errors if error is None]
 
         def work(session: Session) -> bool:
-            ours = ends.finish(session, models, done) if done else True
-            for job, entry in pairs:
-                error = _unfinished(entry)
-                if error is not None:
-                    ours = (
-                        ours and ends.fail_in(session, models, job, error) is not None
-                    )
+            ours = (not done or outcomes.finish(session, models, done)) and all(
+                outcomes.fail_in(session, models, job, error)
+                for job, error in errors
+                if error is not None
+            )
             if not ours:
                 session.rollback()
                 return False
-            store(session, models, self._by_present_rules(session, pairs))
+            store(session, models, self._with_current_settings(session, pairs))
             return True
 
         with self._state.timings.measuring(STORE):
             return self._state.database.transact(work)
 
-    def _by_present_rules(
+    def _with_current_settings(
         self, session: Session, pairs: Sequence[tuple[Job, Entry]]
     ) -> list[Entry]:
-        """Take the settings that hold now, for they may have changed meanwhile.
+        """Replace the settings of each entry by those that apply now.
 
-        Who changed them and had them applied to the existing images could not know
-        of these.
+        If they were changed during the classification, the job that applies them to
+        existing images did not see these images.
         """
         layers = self._state.stored_settings().layers_of(
             session, {entry.instance for _, entry in pairs}
         )
-        now = {instance: each.resolve() for instance, each in layers.items()}
-        return [replace(entry, settings=now[entry.instance]) for _, entry in pairs]
+        current = {instance: each.resolve() for instance, each in layers.items()}
+        return [replace(entry, settings=current[entry.instance]) for _, entry in pairs]
 
-    def _tell(self, batch: Batch, pairs: Sequence[tuple[Job, Entry]]) -> None:
+    def _report(self, batch: Batch, pairs: Sequence[tuple[Job, Entry]]) -> None:
         batch.drop([job for job, _ in pairs])
         for job, entry in pairs:
-            error = _unfinished(entry)
+            error = _retry_reason(entry)
             if error is None:
                 self._tally.add(DONE)
             else:
-                self._tell_failure(job, error, ends.state_after(job, error))
-        self._tell_refusals(pairs)
+                self._report_failure(job, error, outcomes.state_after(job, error))
+        self._report_refusals(pairs)
         assets = [(job.asset, job.instance) for job, _ in pairs]
-        announce(self._app, self._state, assets)
+        notify(self._app, self._state, assets)
 
-    def _tell_refusals(self, pairs: Sequence[tuple[Job, Entry]]) -> None:
-        """Tell of providers that do not accept their key, once."""
+    def _report_refusals(self, pairs: Sequence[tuple[Job, Entry]]) -> None:
+        """Log and signal providers that rejected their key, once for each image."""
         for job, entry in pairs:
             for name, error in entry.classified.failures.items():
                 if type(error) is ProviderRefused:
@@ -323,28 +382,31 @@ class Worker:
         batch.drop([job])
         with self._app.app_context():
             if isinstance(error, TaggingOff):
-                if ends.cancel(self._state.database, job, error):
+                if outcomes.cancel(self._state.database, job, error):
                     self._tally.add(CANCELLED, error.code)
+            elif isinstance(error, NoImage):
+                if outcomes.finish_without_image(self._state.database, job):
+                    self._tally.add(DONE)
             elif isinstance(error, TryLater):
                 claims.hand_back(self._state.database, [job], error.seconds)
-                logger.info("%s has to wait: %s", job.asset, error)
+                logger.info("%s is postponed: %s", job.asset, error)
             else:
-                self._tell_failure(
-                    job, error, ends.fail(self._state.database, job, error)
+                self._report_failure(
+                    job, error, outcomes.fail(self._state.database, job, error)
                 )
 
-    def _tell_failure(self, job: Job, error: TaggingError, state: str | None) -> None:
+    def _report_failure(self, job: Job, error: TaggingError, state: str | None) -> None:
         if state is None:
             return
         self._tally.add(state, error.code)
         if isinstance(error, LoaderError) and error.__cause__ is not None:
-            self._state.troubles.log(
+            self._state.throttled_log.log(
                 str(error), cast(Exception, error.__cause__), logging.WARNING
             )
         if state == QUEUED:
             logger.info("%s will be tried again: %s", job.asset, error)
             return
-        logger.warning("%s was not tagged: %s", job.asset, error)
+        logger.warning("%s was not tagged: %s", job.asset, error.log_text)
         if job.kind == RULES:
             return
         self._send_failure(job, error)
@@ -360,15 +422,29 @@ class Worker:
         )
 
     def _hand_back(self, batch: Batch) -> None:
-        """Give up what has not begun, or was interrupted."""
-        left = batch.left
-        if left:
+        """Hand back jobs that have not begun or were interrupted."""
+        remaining = batch.remaining
+        if remaining:
             with self._app.app_context():
-                claims.hand_back(self._state.database, left)
-            batch.drop(left)
+                claims.hand_back(self._state.database, remaining)
+            batch.drop(remaining)
 
 
-def _unfinished(entry: Entry) -> TaggingError | None:
-    """Say why an image has to be looked at again, though some provider has answered."""
+def _is_temporary(error: Exception) -> bool:
+    """Whether the database failed in a way that may pass."""
+    return isinstance(error, DBAPIError | PoolTimeout) and is_transient(error)
+
+
+def _by_instance(jobs: Sequence[Job]) -> list[Job]:
+    """Group jobs by instance: each instance has its own child process.
+
+    The order of the instances' first jobs, and of the jobs of each instance, is kept.
+    """
+    first = {job.instance: place for place, job in reversed(list(enumerate(jobs)))}
+    return sorted(jobs, key=lambda job: first[job.instance])
+
+
+def _retry_reason(entry: Entry) -> TaggingError | None:
+    """Return the temporary failure of a provider, after which the job is repeated."""
     failures = entry.classified.failures.values()
     return next((error for error in failures if not error.permanent), None)

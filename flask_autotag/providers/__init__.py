@@ -1,1 +1,1 @@
-"""Classifiers: images in, labels with confidence out."""
+"""Classifiers: each returns labels with a confidence for an image."""

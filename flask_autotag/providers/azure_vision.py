@@ -1,4 +1,4 @@
-"""Microsoft's computer vision, in Azure's Cognitive Services."""
+"""Microsoft Azure's computer vision: Image Analysis 4.0 and Computer Vision 3.2."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from .. import checks
 from ..errors import ProviderError, ProviderRejected
+from ..settings import checks
 from ..settings.fields import Field, Input, Section
-from .base import Label, RemoteProvider, SentImage, heard, surest
+from .base import Label, RemoteProvider, SentImage, clean_label, surest
 from .endpoints import Endpoint
 from .http import Http, Reply, check_status, confidence
 from .limits import limit_fields
 
-#: Hosts of resources and of regions, in the public, US government and Chinese clouds;
-#: from the audiences of Azure's SDK and its pages on private links and regions.
+#: Hosts of resources and regions, in the public, US government and Chinese clouds.
+#: Source: the audiences in Azure's SDK, and Azure's documentation of private links and
+#: regions.
 HOSTS = (
     ".cognitiveservices.azure.com",
     ".api.cognitive.microsoft.com",
@@ -27,15 +28,15 @@ HOSTS = (
 V4, V3 = "4.0", "3.2"
 VERSIONS = (V4, V3)
 _TITLE = "Microsoft Cognitive Services"
-#: Of the image analysis of 4.0 that is generally available.
+#: The generally available version of Image Analysis 4.0.
 _API_VERSION = "2024-02-01"
-#: Pixels that each side must exceed; from the documentation of both versions.
+#: Pixels that each side must exceed. Source: the documentation of both versions.
 _SMALLEST = 50
 _EXAMPLE = "https://my-resource.cognitiveservices.azure.com"
 
 
 class AzureVisionProvider(RemoteProvider):
-    """Classify at Microsoft."""
+    """Classifies with Microsoft Azure."""
 
     name = "microsoft"
     section = Section(
@@ -47,7 +48,7 @@ class AzureVisionProvider(RemoteProvider):
                 False,
                 checks.boolean,
                 "Enable Microsoft Cognitive Services",
-                "Images are sent to Microsoft, which charges for each.",
+                "Images are sent to Microsoft, which charges for each image.",
                 Input.SWITCH,
             ),
             Field(
@@ -55,8 +56,8 @@ class AzureVisionProvider(RemoteProvider):
                 None,
                 Endpoint(_EXAMPLE, suffixes=HOSTS),
                 "Endpoint",
-                "The address of the Azure resource. When it changes, the key has to be"
-                " typed again, so that no key is sent to another address.",
+                "The address of the Azure resource. After a change, enter the key"
+                " again: a key is never sent to another address.",
                 required=True,
             ),
             Field(
@@ -74,8 +75,7 @@ class AzureVisionProvider(RemoteProvider):
                 VERSIONS[0],
                 checks.one_of(*VERSIONS),
                 "API version",
-                "Image Analysis 4.0, or Computer Vision 3.2 where the region has no"
-                " other.",
+                "Image Analysis 4.0, or Computer Vision 3.2 in regions without 4.0.",
                 Input.CHOICE,
                 choices=lambda _model_dir: VERSIONS,
             ),
@@ -91,7 +91,8 @@ class AzureVisionProvider(RemoteProvider):
                 0.5,
                 checks.fraction,
                 "Confidence threshold",
-                "From 0 to 1: how sure Microsoft must be of a tag.",
+                "From 0 to 1: the lowest confidence of Microsoft at which a label"
+                " becomes a tag.",
                 Input.FRACTION,
             ),
             *limit_fields(),
@@ -100,18 +101,18 @@ class AzureVisionProvider(RemoteProvider):
 
     @classmethod
     def model(cls, settings: Mapping[str, Any]) -> str:
-        """Give the version of the API and the language: both change the labels."""
+        """Return the API version and the language; both change the labels."""
         return f"{settings['api_version']} {settings['language']}"
 
     @classmethod
     def classify(
         cls, images: Sequence[SentImage], settings: Mapping[str, Any], http: Http
     ) -> list[list[Label] | ProviderError]:
-        """Classify one image: Microsoft takes no more in a request."""
+        """Classify one image, the most that Microsoft accepts in a request."""
         [image] = images
         if min(image.width, image.height) <= _SMALLEST:
-            small = f"{image.width} by {image.height} pixels"
-            return [ProviderRejected(f"{_TITLE} takes no image of {small}.")]
+            size = f"{image.width} by {image.height} pixels"
+            return [ProviderRejected(f"{_TITLE} accepts no image of {size}.")]
         key = settings["api_key"].reveal()
         reply = http.post(
             _TITLE,
@@ -139,7 +140,7 @@ def _address(settings: Mapping[str, Any]) -> str:
 
 
 def _message(reply: Reply) -> str:
-    """Find the vendor's words: one of its specifications has them unwrapped."""
+    """Return Microsoft's message; some errors are not wrapped in ``error``."""
     body = reply.body if isinstance(reply.body, dict) else {}
     error = body.get("error", body)
     return str(error.get("message", "")) if isinstance(error, dict) else ""
@@ -155,4 +156,4 @@ def _tags(body: Any, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _label(tag: dict[str, Any]) -> Label:
-    return heard(tag["name"], tag["name"], confidence(tag["confidence"]))
+    return clean_label(tag["name"], tag["name"], confidence(tag["confidence"]))

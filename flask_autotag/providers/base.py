@@ -1,13 +1,20 @@
-"""What every provider is made of."""
+"""Base classes and types of providers.
+
+A provider of your own subclasses :class:`LocalProvider` or :class:`RemoteProvider`, and
+its package names it in the entry-point group ``flask_autotag.providers``.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..characters import clean_name, one_line
 from ..settings.fields import Section
+from ..settings.machine import Machine
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -15,65 +22,81 @@ if TYPE_CHECKING:
     from ..errors import ProviderError
     from .http import Http
 
-#: Labels below it are not worth keeping: less likely than by guessing among a
-#: hundred, and most of a classifier's answer.
+#: Labels below this confidence are dropped. They are most of a classifier's answer, and
+#: less likely to be right than a guess among a hundred.
 LEAST_CONFIDENCE = 0.01
-#: Characters of a label's id and of a tag's name: what the columns hold.
+#: Characters of a label's id and of a tag's name, as wide as their columns.
 _ID_LENGTH = 100
-#: Labels that are kept of one answer, the surest.
+#: Characters that are read of a label's name, invisible ones included.
+_MAX_NAME_READ = 1000
+#: Labels that are kept of one answer: those with the highest confidence.
 MOST_LABELS = 50
-#: Labels for broader concepts that there may be beside these.
+#: Labels of broader concepts that are kept in addition.
 MOST_BROADER = 250
+#: Labels of general concepts that are kept in addition.
+MOST_GENERAL = 100
+#: Labels that are kept of a local provider's answer.
+MOST_LOCAL = MOST_LABELS + MOST_BROADER + MOST_GENERAL
+
+#: The part of a model that gives general labels, such as *sky*; see :attr:`Label.part`.
+GENERAL = "general"
 
 
 @dataclass(frozen=True)
 class Label:
-    """What a provider said.
+    """One label of an image.
 
-    :param id: stable, whatever the name or language; for the bundled model the
-        WordNet id, such as ``n02123045``.
-    :param name: in English.
+    :param id: identifies the concept, and stays the same when the name or the language
+        changes; at most 100 characters. The bundled model uses WordNet ids, such as
+        ``n02123045``. Use the name if the classifier has no ids.
+    :param name: the text that becomes a tag, in English unless the provider has a
+        setting for the language. Names of more than 100 characters become no tag.
     :param confidence: from 0 to 1.
+    :param part: :data:`GENERAL` if the label names something that most photos can show,
+        such as *sky*, and is judged by itself. Otherwise empty: the label is one of the
+        classifier's classes, or a broader concept of these.
     """
 
     id: str
     name: str
     confidence: float
+    part: str = ""
+
+    @property
+    def is_general(self) -> bool:
+        """Whether the label is a general one."""
+        return self.part == GENERAL
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one provider said of one image, thresholds not applied.
+    """The labels that one provider returned for one image, before thresholds.
 
     :param provider: the provider's name.
-    :param model: which model answered, with its version.
-    :param labels: surest first.
+    :param model: the model's name and version.
+    :param labels: sorted by confidence, highest first.
+    :param shared: whether other instances may use the labels, because their settings
+        for the provider are the same.
     """
 
     provider: str
     model: str
     labels: tuple[Label, ...]
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What the application's configuration says of the machine.
-
-    :param model_dir: ``AUTOTAG_MODEL_DIR``, where further models are.
-    :param tensorflow_device: ``AUTOTAG_TENSORFLOW_DEVICE``, such as ``GPU:0``.
-    """
-
-    model_dir: str | None = None
-    tensorflow_device: str | None = None
+    shared: bool = False
 
 
 class Provider(ABC):
-    """What has labels for an image.
+    """Returns labels for images. Subclass one of the two classes below instead.
 
-    :cvar name: lower case, as in keys and stored with every tag.
-    :cvar section: its settings, of the same name; ``enabled`` and
-        ``confidence_threshold`` are among them. Pages, storage and the command line
-        are made from it.
+    A provider that breaks a rule stops the application at start-up with a
+    :class:`.ConfigurationError` that names the rule.
+
+    :cvar name: identifies the provider in settings, configuration keys, commands and
+        stored tags: lower-case letters, digits and underscores, unique among all
+        installed providers. Tags of a provider that was renamed keep the old name.
+    :cvar section: the provider's settings. Its name is *name*, and it has the fields
+        ``enabled`` and ``confidence_threshold``. The settings pages, the configuration
+        keys (``AUTOTAG_…``) and ``flask autotag settings`` follow from it.
     """
 
     name: ClassVar[str]
@@ -83,56 +106,107 @@ class Provider(ABC):
 class LocalProvider(Provider):
     """A provider that classifies on this machine, in a child process.
 
-    An instance lives in the child, as long as that does. It gets pixels and gives
-    labels; it has neither the database nor any key.
+    The class runs in the worker, which calls :meth:`options` and :meth:`current_model`.
+    Instances are made in the child process, which has neither the database nor any key.
+    On Linux the child can read Python, the imported packages and :attr:`files`; it
+    cannot write a file, open a connection or start a process.
     """
 
     @classmethod
     @abstractmethod
     def options(cls, settings: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
-        """Choose the arguments that make the instance in the child; JSON.
+        """Return the keyword arguments of ``__init__``; called in the worker.
 
-        It is called by the process that works off the queue.
+        They must be JSON. Each different result gets an instance of its own. If the
+        method raises, this provider fails for the image and the others go on.
 
-        :param settings: of its section, by field.
-        :return: the names and values of ``__init__``'s arguments.
+        :param settings: the values of :attr:`section`, by field.
+        :param machine: the configuration of the machine, such as the folder of models.
         """
 
     @classmethod
     def current_model(cls, settings: Mapping[str, Any], machine: Machine) -> str | None:
-        """Say which model would answer, without opening it.
+        """Return the value that :attr:`model` would have, without loading the model.
 
-        :return: what :attr:`model` would be; ``None`` if that is not known before the
-            child is asked. Then a new model goes unnoticed by ``flask autotag retag``.
-        :raises ModelError: if the model that was chosen is not there.
+        ``flask autotag retag`` compares it with the model of stored tags to find the
+        images that a new model has not seen.
+
+        :param settings: the values of :attr:`section`, by field.
+        :param machine: as in :meth:`options`.
+        :return: ``None``, the default, if only an instance knows its model. Then
+            ``retag`` does not notice a new one.
+        :raises ModelError: if the chosen model does not exist.
         """
         return None
 
     @property
     @abstractmethod
     def model(self) -> str:
-        """Which model answers, with its version."""
+        """The model's name and version, stored with each tag; up to 128 characters."""
 
     @property
     @abstractmethod
     def side(self) -> int:
-        """Pixels that the shorter side of an image needs; more are wasted."""
+        """Pixels that the shorter side of an image needs.
+
+        Large JPEG files are decoded at a smaller size, down to this one, which is
+        several times faster.
+        """
+
+    @property
+    def forkable(self) -> bool:
+        """Whether the process may be forked after :meth:`warm_up`; ``True`` by default.
+
+        If so, each tenant's batch gets a process of its own at little cost. Return
+        ``False`` for a runtime that does not survive a fork, as most runtimes for
+        graphics cards: then the process is confined after ``__init__`` and serves the
+        batches of all tenants one after the other. Load such a runtime in
+        :meth:`classify`, because threads started earlier are not confined.
+        """
+        return True
+
+    @property
+    def files(self) -> Sequence[str | PathLike[str]]:
+        """Files and folders that are read after ``__init__``; none by default.
+
+        Python and the imported packages need not be listed. Opening any other file
+        raises :class:`PermissionError`.
+        """
+        return ()
+
+    @property
+    def devices(self) -> Sequence[str | PathLike[str]]:
+        """Files in ``/dev`` that are read, written and controlled; none by default."""
+        return ()
+
+    def warm_up(self) -> None:
+        """Load everything that :meth:`classify` needs, before the process is forked.
+
+        Called only if :attr:`forkable`. By default it classifies a grey square.
+        Exceptions are ignored, because :meth:`classify` will raise them again.
+        """
+        from PIL import Image
+
+        self.classify([Image.new("RGB", (self.side, self.side), "gray")])
 
     @abstractmethod
     def classify(self, images: Sequence[Image]) -> list[list[Label]]:
-        """Classify images.
+        """Return the labels of each image, in the order of *images*.
 
-        :param images: of mode ``RGB`` and any size.
-        :return: for each image its labels, surest first, thresholds not applied;
-            ``[]`` for no images.
+        Sort them by confidence, highest first, and do not apply the threshold;
+        :func:`surest` does the first and drops labels that are not worth storing. An
+        exception fails this provider for the image; the others go on.
+
+        :param images: Pillow images of mode ``RGB`` and any size, upright.
+        :return: a list of labels for each image; ``[]`` for no images.
         """
 
 
 @dataclass(frozen=True)
 class SentImage:
-    """An image that goes to a provider elsewhere: a small JPEG without metadata.
+    """An image to send to a remote provider: a small JPEG without metadata.
 
-    :param data: the file.
+    :param data: the JPEG file.
     :param width: pixels.
     :param height: pixels.
     """
@@ -143,10 +217,14 @@ class SentImage:
 
 
 class RemoteProvider(Provider):
-    """A provider that is asked over the network, by the process that has its key.
+    """A provider that is called over the network, by the worker.
 
-    :cvar together: how many images one request may hold.
-    :cvar side: pixels of the longer side of what is sent at most.
+    Its methods are class methods, and it is never instantiated. Quota, circuit breaker
+    and the reuse of paid answers apply to it without further code.
+
+    :cvar together: how many images one request may hold; 1 by default.
+    :cvar side: pixels of the longer side to which images are reduced before they are
+        sent; 1024 by default.
     """
 
     together: ClassVar[int] = 1
@@ -155,57 +233,73 @@ class RemoteProvider(Provider):
     @classmethod
     @abstractmethod
     def model(cls, settings: Mapping[str, Any]) -> str:
-        """Say which model would answer, in which language; stored with every tag."""
+        """Return the model's name and version, and the language if there is one.
+
+        It is stored with every tag; at most 128 characters. Stored labels are reused
+        for the same image only if it is the same.
+
+        :param settings: the values of :attr:`section`, by field.
+        """
 
     @classmethod
     @abstractmethod
     def classify(
         cls, images: Sequence[SentImage], settings: Mapping[str, Any], http: Http
     ) -> list[list[Label] | ProviderError]:
-        """Classify up to ``together`` images in one request.
+        """Classify up to :attr:`together` images in one request.
 
-        It should be over in half a minute; after a minute another worker may send
-        the same images.
+        Return within 30 seconds; after 60 seconds another worker may send the same
+        images again. An exception that is not a :class:`.TaggingError` becomes a
+        :class:`.ProviderError` whose message has only its class name.
 
-        :return: for each image its labels, or what was wrong with it alone.
-        :raises ProviderError: if the request as a whole failed.
-        :raises ProviderBusy: if it is to be sent later.
+        :param images: at least one.
+        :param settings: the values of :attr:`section`, by field. Call ``reveal()`` on a
+            secret.
+        :param http: posts with a timeout, to permitted addresses only.
+        :return: for each image, in order, its labels or the error of this image.
+        :raises ProviderError: if the whole request failed.
+        :raises ProviderBusy: if the vendor asks to retry later.
         """
 
 
 def surest(labels: Sequence[Label]) -> list[Label]:
-    """Keep what is worth storing of an answer, surest first.
+    """Return the labels that are worth storing, sorted by confidence, highest first.
 
-    :return: no more than :data:`MOST_LABELS`, none below :data:`LEAST_CONFIDENCE`.
+    :return: at most :data:`MOST_LABELS`, none below :data:`LEAST_CONFIDENCE`.
     """
     kept = [label for label in labels if label.confidence >= LEAST_CONFIDENCE]
     return ranked(kept)[:MOST_LABELS]
 
 
 def ranked(labels: Iterable[Label]) -> list[Label]:
-    """Put labels in order, surest first."""
+    """Sort labels by confidence, highest first, and then by name."""
     return sorted(labels, key=lambda label: (-label.confidence, label.name))
 
 
-def one_line(value: Any, length: int) -> str:
-    """Read a text that every database can store and every page can show.
+def label_name(value: Any) -> str:
+    """Clean the name of a label, but keep the joiners that its script needs.
 
-    :raises ValueError: if it is no text.
+    :raises ValueError: if *value* is not a string.
     """
-    if not isinstance(value, str):
-        raise ValueError("no text")
+    # A name that is too long for a tag has to stay too long: cut, it is another word.
+    line = one_line(value, _ID_LENGTH + 1)
+    if line == value:
+        return line
+    kept = frozenset(clean_name(value[:_MAX_NAME_READ]))
     return "".join(
-        character if character.isprintable() else " " for character in value[:length]
+        original if original in kept else cleaned
+        for original, cleaned in zip(value, line, strict=False)
     )
 
 
-def heard(label_id: Any, name: Any, confidence: float) -> Label:
-    """Make a label of what a stranger said.
+def clean_label(label_id: Any, name: Any, confidence: float, part: Any = "") -> Label:
+    """Return a label from values of an untrusted response.
 
-    :param confidence: from 0 to 1, as :func:`.http.confidence` reads it.
-    :raises ValueError: if its id or name is no text.
+    :param label_id: cut after 100 characters.
+    :param name: cleaned by :func:`label_name`.
+    :param confidence: from 0 to 1, as :func:`.http.confidence` returns it.
+    :raises ValueError: if the id or the name is not a string, or the part is unknown.
     """
-    # A name that is too long for a tag stays too long: half of it is another.
-    return Label(
-        one_line(label_id, _ID_LENGTH), one_line(name, _ID_LENGTH + 1), confidence
-    )
+    if part not in ("", GENERAL):
+        raise ValueError("an unknown part of a model")
+    return Label(one_line(label_id, _ID_LENGTH), label_name(name), confidence, part)

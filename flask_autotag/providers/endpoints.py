@@ -1,28 +1,28 @@
-"""Which addresses a provider may be told to send images and keys to."""
+"""Checks the addresses to which images and keys are sent."""
 
 from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
-from ..checks import CheckError, shown, text
+from ..settings.checks import CheckError, shown, split_address, text
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Checks the address of a host of a vendor.
+    """The check of a field that holds a vendor's address; see :class:`.Field`.
 
-    It is ``https``, without user, port, path or query, and its name is one of
-    *hosts*, or one label before one of *suffixes*: the rule that refused every
-    hostile form tried.
+    It accepts ``https`` without user, port, path or query. The host must be one of
+    *hosts*, or a single label in front of one of *suffixes*. Without *hosts* and
+    *suffixes* only the allowed origins are accepted.
 
-    :param example: shown to who typed something else.
+    :param example: an address for the error message.
     :param hosts: such as ``vision.googleapis.com``.
     :param suffixes: such as ``.cognitiveservices.azure.com``.
-    :param allowed: further origins, such as ``http://127.0.0.1:8080``, which the
-        application's configuration allows.
+    :param allowed: further origins, such as ``http://127.0.0.1:8080``; filled in from
+        ``AUTOTAG_ALLOWED_ORIGINS``.
     """
 
     example: str
@@ -31,13 +31,15 @@ class Endpoint:
     allowed: frozenset[str] = frozenset()
 
     def allowing(self, origins: frozenset[str]) -> Endpoint:
-        """Give the same check, which accepts *origins* too."""
+        """Return a copy of the check that also accepts *origins*."""
         return replace(self, allowed=origins)
 
     def __call__(self, value: Any) -> str | None:
         """Check an address.
 
-        :return: it in lower case, without a slash at the end; ``None`` for ``None``.
+        :return: the address in lower case, without a slash at the end; ``None`` for
+            ``None``.
+        :raises CheckError: if the address is not accepted; it names the reason.
         """
         if value is None:
             return None
@@ -51,7 +53,7 @@ class Endpoint:
                 example=self.example,
                 value=shown(address),
             )
-        parts = _split(address)
+        parts = split_address(address)
         about = {"example": self.example}
         if parts.scheme != "https":
             raise CheckError("must begin with https://, such as %(example)s", **about)
@@ -85,40 +87,12 @@ class Endpoint:
         )
 
 
-def origins(value: Any) -> frozenset[str]:
-    """Accept a list of origins, or a text with commas: scheme, host and port."""
-    words = value.split(",") if isinstance(value, str) else value
-    if not isinstance(words, list | tuple | set | frozenset):
-        raise CheckError("must be a list of texts, or a text with commas")
-    return frozenset(_origin(word) for word in words)
-
-
-def _origin(word: Any) -> str:
-    address = text(word).rstrip("/").lower()
-    parts = _split(address)
-    plain = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
-        raise CheckError(
-            "must name origins such as http://127.0.0.1:8501, not %(value)s",
-            value=shown(word),
-        )
-    return address
-
-
-def _split(address: str) -> SplitResult:
-    try:
-        return urlsplit(address)
-    except ValueError:
-        raise CheckError(
-            "must be an address, not %(value)s", value=shown(address)
-        ) from (None)
-
-
 def _port(parts: SplitResult) -> int | str | None:
     try:
         return parts.port
     except ValueError:
-        return "nonsense"
+        # Any value refuses the address.
+        return "invalid"
 
 
 def _is_ip_address(host: str) -> bool:

@@ -7,17 +7,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import checks
 from ..errors import ProviderBusy, ProviderError, ProviderRefused, ProviderRejected
+from ..settings import checks
 from ..settings.fields import Field, Input, Section
-from .base import MOST_LABELS, Label, RemoteProvider, SentImage, heard, surest
+from .base import MOST_LABELS, Label, RemoteProvider, SentImage, clean_label, surest
 from .endpoints import Endpoint
-from .http import BUSY, Http, Reply, check_status, confidence, printable
+from .http import BUSY, Http, Reply, check_status, confidence, vendor_message
 from .limits import limit_fields
 
 HOST = "https://vision.googleapis.com"
-#: The global one, and those that keep images in the EU or the US; from the quotas and
-#: locations pages of the documentation.
+#: The global host, and the hosts that keep images in the EU or the US. Source: Google's
+#: documentation of quotas and locations.
 HOSTS = (
     "vision.googleapis.com",
     "eu-vision.googleapis.com",
@@ -25,15 +25,15 @@ HOSTS = (
 )
 _PATH = "/v1/images:annotate"
 _TITLE = "Google Cloud Vision"
-#: Codes of gRPC (google.rpc.Code): the argument, that is the image, is invalid.
+#: ``google.rpc.Code`` of an invalid argument, which here is the image.
 _INVALID_ARGUMENT = 3
 
 
 class GoogleVisionProvider(RemoteProvider):
-    """Classify at Google."""
+    """Classifies with Google Cloud Vision."""
 
     name = "google"
-    #: From the quotas page.
+    #: Images in one request. Source: Google's documentation of quotas.
     together = 16
     section = Section(
         "google",
@@ -44,7 +44,7 @@ class GoogleVisionProvider(RemoteProvider):
                 False,
                 checks.boolean,
                 "Enable Google Cloud Vision",
-                "Images are sent to Google, which charges for each.",
+                "Images are sent to Google, which charges for each image.",
                 Input.SWITCH,
             ),
             Field(
@@ -53,15 +53,16 @@ class GoogleVisionProvider(RemoteProvider):
                 Endpoint(HOST, HOSTS),
                 "Endpoint",
                 "Google's global address, or https://eu-vision.googleapis.com or"
-                " https://us-vision.googleapis.com. When it changes, the key has to be"
-                " typed again.",
+                " https://us-vision.googleapis.com. After a change, enter the key"
+                " again.",
             ),
             Field(
                 "api_key",
                 None,
                 checks.secret,
                 "API key",
-                "Of a Google Cloud project in which the Cloud Vision API is enabled.",
+                "The key of a Google Cloud project in which the Cloud Vision API is"
+                " enabled.",
                 Input.SECRET,
                 required=True,
                 bound_to="endpoint",
@@ -71,7 +72,8 @@ class GoogleVisionProvider(RemoteProvider):
                 0.5,
                 checks.fraction,
                 "Confidence threshold",
-                "From 0 to 1: how sure Google must be of a tag.",
+                "From 0 to 1: the lowest confidence of Google at which a label becomes"
+                " a tag.",
                 Input.FRACTION,
             ),
             *limit_fields(),
@@ -80,14 +82,14 @@ class GoogleVisionProvider(RemoteProvider):
 
     @classmethod
     def model(cls, settings: Mapping[str, Any]) -> str:
-        """Give the model that Google answers with unless told otherwise."""
+        """Return the name of Google's default model."""
         return "builtin/stable"
 
     @classmethod
     def classify(
         cls, images: Sequence[SentImage], settings: Mapping[str, Any], http: Http
     ) -> list[list[Label] | ProviderError]:
-        """Classify images in one request; the key goes in a header, not the address."""
+        """Classify images in one request. The key is in a header, not in the URL."""
         key = settings["api_key"].reveal()
         reply = http.post(
             _TITLE,
@@ -124,9 +126,9 @@ def _check(reply: Reply, key: str) -> None:
         if not isinstance(detail, dict):
             continue
         if reply.status == 400 and str(detail.get("reason")).startswith("API_KEY"):
-            # A wrong key is a wrong argument to Google, and not a matter of rights.
-            words = printable(message, key)
-            raise ProviderRefused(f"{_TITLE} does not accept the key: {words}")
+            # Google reports a wrong key as an invalid argument, not as 401 or 403.
+            reason = vendor_message(message, key)
+            raise ProviderRefused(f"{_TITLE} does not accept the key: {reason}")
         if reply.status == 429 and "retryDelay" in detail:
             raise ProviderBusy(
                 f"{_TITLE} asks to wait.", _seconds(detail["retryDelay"])
@@ -135,7 +137,7 @@ def _check(reply: Reply, key: str) -> None:
 
 
 def _seconds(delay: Any) -> float:
-    """Read a duration, such as ``"7s"``."""
+    """Read a duration such as ``"7s"``."""
     try:
         return float(str(delay).removesuffix("s"))
     except ValueError:
@@ -143,9 +145,9 @@ def _seconds(delay: Any) -> float:
 
 
 def _labels(answer: dict[str, Any], key: str) -> list[Label] | ProviderError:
-    """Read what was said of one image; beside an error there may be labels."""
-    found = [
-        heard(
+    """Read the labels of one image; a response may hold both labels and an error."""
+    labels = [
+        clean_label(
             label.get("mid") or label["description"],
             label["description"],
             confidence(label["score"]),
@@ -153,9 +155,9 @@ def _labels(answer: dict[str, Any], key: str) -> list[Label] | ProviderError:
         for label in answer.get("labelAnnotations", [])
     ]
     error = answer.get("error")
-    if found or not error:
-        return surest(found)
-    words = printable(str(error.get("message", "")), key)
+    if labels or not error:
+        return surest(labels)
+    reason = vendor_message(str(error.get("message", "")), key)
     if error.get("code") == _INVALID_ARGUMENT:
-        return ProviderRejected(f"{_TITLE} does not take the image: {words}")
-    return ProviderError(f"{_TITLE} failed for the image: {words}")
+        return ProviderRejected(f"{_TITLE} rejects the image: {reason}")
+    return ProviderError(f"{_TITLE} failed for the image: {reason}")

@@ -1,4 +1,4 @@
-"""Posting to a provider elsewhere: where it may be, how long, and how much."""
+"""HTTP requests to remote providers: limits on address, time and size."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ..characters import one_line
 from ..errors import (
     ProviderBusy,
     ProviderError,
@@ -18,6 +19,7 @@ from ..errors import (
     ProviderRejected,
     ProviderUnreachable,
 )
+from .redaction import WITHHELD, Redactor
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -26,22 +28,25 @@ if TYPE_CHECKING:
 
 #: Seconds to connect, and between two packets.
 _CONNECT, _READ = 5.0, 15.0
-#: Seconds for all of an exchange, which some server might make byte by byte.
+#: Seconds for a whole exchange, in case a server sends byte by byte.
 TOTAL = 30.0
-#: Bytes of the largest answer: one of 50 labels for 16 images has some 100 KB.
-LARGEST = 2 * 2**20
-#: Seconds to wait where a provider is busy and does not say for how long.
+#: Bytes of the largest response. 50 labels for each of 16 images take about 100 KB.
+MAX_RESPONSE_SIZE = 2 * 2**20
+#: Seconds to wait if a busy provider names no time.
 BUSY = 60.0
-#: Characters of a vendor's own words that are passed on.
-_WORDS = 200
+#: Characters of a vendor's message that are shown.
+_MESSAGE_SHOWN = 200
+#: Characters of a vendor's message that are read.
+_MESSAGE_READ = 4000
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server answered.
+    """A server's response.
 
-    :param headers: found by their names in any case.
-    :param body: the JSON; ``None`` if it was none.
+    :param status: the HTTP status code.
+    :param headers: looked up without regard to case.
+    :param body: the decoded JSON; ``None`` if the body is not JSON.
     """
 
     status: int
@@ -51,15 +56,16 @@ class Reply:
 
 @dataclass(frozen=True)
 class Http:
-    """Posts, within limits, and only to where a provider may be.
+    """Sends POST requests to public addresses over TLS, within limits.
 
-    No redirect is followed, no proxy of the environment is used, and a name that is,
-    or becomes, a private address is refused at the moment of connecting.
+    Redirects are not followed, and proxies of the environment are not used. Private
+    addresses are refused when the connection is made, whatever the name resolved to
+    earlier.
 
-    :param allowed: origins that may be private and without TLS, because the
-        application's configuration names them.
-    :param total: seconds for the whole of a request and its answer, but for the time
-        in which the system looks up a name.
+    :param allowed: origins that may be private and may lack TLS, from
+        ``AUTOTAG_ALLOWED_ORIGINS``.
+    :param total: seconds for a request and its response, 30 by default. The system's
+        lookup of the host name is not included.
     """
 
     allowed: frozenset[str] = field(default_factory=frozenset)
@@ -75,14 +81,15 @@ class Http:
     ) -> Reply:
         """Send one request.
 
-        :param provider: what people call it, for messages.
-        :param url: where to; see the class.
-        :param headers: such as the key, and the ``Content-Type``.
-        :param data: the body.
-        :return: whatever its status; :func:`check_status` reads that.
-        :raises ProviderUnreachable: if no connection came about.
-        :raises ProviderError: if it breaks off, is too slow, or says too much.
-        :raises ProviderRefused: if its address is not one to connect to.
+        :param provider: the provider's title, for messages.
+        :param url: an ``https`` URL, or one of an allowed origin.
+        :param headers: request headers, such as the key and ``Content-Type``.
+        :param data: the request body.
+        :return: the response, whatever its status: pass it to :func:`check_status`.
+        :raises ProviderUnreachable: if no connection was made; nothing was sent.
+        :raises ProviderError: if the connection breaks, the time is over, or the
+            response has more than 2 MB.
+        :raises ProviderRefused: if the address is private or without TLS.
         """
         import requests
         from requests_hardened.ip_filter import InvalidIPAddress
@@ -102,14 +109,14 @@ class Http:
                 raise too_slow from None
             except (requests.RequestException, HTTPError, OSError) as error:
                 if not deadline.is_over:
-                    # Never its own words: they may hold the address.
-                    sent = deadline.has_connected
-                    kind = ProviderError if sent else ProviderUnreachable
-                    raise kind(
+                    # Leave out the error's message, which may hold the URL.
+                    connected = deadline.has_connected
+                    error_class = ProviderError if connected else ProviderUnreachable
+                    raise error_class(
                         f"{provider} cannot be reached ({type(error).__name__})."
                     ) from None
         if deadline.is_over:
-            # What was cut short may look like a whole answer.
+            # A response that was cut short may look complete.
             raise too_slow
         return reply
 
@@ -149,27 +156,28 @@ class Http:
         else:
             session = guarded_session(deadline, timeout)
         session.trust_env = False
-        # Else requests reads all of a redirecting answer, however much it is.
+        # Otherwise requests reads the body of a redirect without a limit.
         session.get_redirect_target = lambda _response: None  # type: ignore[assignment, method-assign]
         session.headers["User-Agent"] = "Flask-AutoTag"
         return session
 
 
 def check_status(provider: str, reply: Reply, secret: str, message: str) -> None:
-    """Raise what an answer means that is no success.
+    """Raise the error for a status other than 200.
 
-    :param provider: what people call it.
-    :param secret: what must not be repeated; may be empty.
-    :param message: the vendor's own words.
-    :raises ProviderRefused: if the key or the endpoint is wrong.
-    :raises ProviderBusy: if it asks to wait.
-    :raises ProviderRejected: if it does not take the image.
-    :raises ProviderError: if it failed.
+    :param provider: the provider's title, for the message.
+    :param secret: the key, which the message must not repeat; may be empty.
+    :param message: the vendor's message, of which one short line is shown.
+    :raises ProviderRefused: for 401, 403, 404 and redirects: a wrong key or endpoint.
+    :raises ProviderBusy: for 429, and for 500, 502, 503 and 504 with ``Retry-After``.
+    :raises ProviderRejected: for 400, 413, 415 and 422: the image is not accepted.
+    :raises ProviderError: for any other status.
     """
     if reply.status == 200:
         return
-    words = printable(message, secret)
-    sentence = f"{provider} answered {reply.status}" + (f": {words}" if words else ".")
+    reason = vendor_message(message, secret)
+    sentence = f"{provider} answered {reply.status}"
+    sentence += f": {reason}" if reason else "."
     wait = _retry_after(reply.headers)
     if reply.status == 429 or (reply.status in (500, 502, 503, 504) and wait):
         raise ProviderBusy(sentence, wait or BUSY)
@@ -180,24 +188,29 @@ def check_status(provider: str, reply: Reply, secret: str, message: str) -> None
     raise ProviderError(sentence)
 
 
-def printable(text: str, secret: str) -> str:
-    """Write a vendor's words as one short line.
+def vendor_message(text: str, secret: str) -> str:
+    """Shorten a vendor's message to one line without the secret.
 
-    :param secret: what must not be repeated; may be empty.
+    :param secret: the key, which must not be repeated; may be empty.
+    :return: at most 200 characters, with an ellipsis for the secret; or
+        :data:`.redaction.WITHHELD` if the message repeats a part of the secret, or
+        another form of it that :class:`.redaction.Redactor` finds.
     """
+    text = text[:_MESSAGE_READ]
     if secret:
         text = text.replace(secret, "…")
-    line = "".join(each if each.isprintable() else " " for each in text)
-    return " ".join(line.split())[:_WORDS]
+    if Redactor([secret]).repeats(text):
+        return WITHHELD
+    return " ".join(one_line(text, _MESSAGE_READ).split())[:_MESSAGE_SHOWN]
 
 
 def confidence(value: Any) -> float:
-    """Read a confidence.
+    """Read the confidence of a label.
 
-    :raises ValueError: if it is no number from 0 to 1.
+    :raises ValueError: if *value* is not a number from 0 to 1.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("a confidence is no number")
+        raise ValueError("a confidence is not a number")
     number = float(value)
     if not math.isfinite(number) or not 0.0 <= number <= 1.0:
         raise ValueError("a confidence is not between 0 and 1")
@@ -209,8 +222,10 @@ def _read(response: Response, provider: str) -> bytes:
     while part := response.raw.read1(2**16, decode_content=True):
         parts.append(part)
         size += len(part)
-        if size > LARGEST:
-            raise ProviderError(f"{provider} answered with more than {LARGEST} bytes.")
+        if size > MAX_RESPONSE_SIZE:
+            raise ProviderError(
+                f"{provider} answered with more than {MAX_RESPONSE_SIZE} bytes."
+            )
     return b"".join(parts)
 
 
@@ -222,7 +237,7 @@ def _parse(body: bytes) -> Any:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read how long to wait: seconds, or a date (RFC 9110)."""
+    """Read the seconds to wait from ``Retry-After``: seconds or a date (RFC 9110)."""
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])

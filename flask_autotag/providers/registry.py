@@ -1,7 +1,8 @@
-"""Which providers there are: those of the package, and those of others."""
+"""The installed providers: bundled ones and those of other packages."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -11,13 +12,11 @@ from ..settings.fields import GENERAL, Section
 from ..settings.resolution import Settings
 from .azure_vision import AzureVisionProvider
 from .base import LocalProvider, Provider, RemoteProvider
+from .declaration import find_fault
 from .endpoints import Endpoint
-from .faults import fault
 from .google_vision import GoogleVisionProvider
-from .tensorflow import TensorFlowProvider
-
-#: In which packages announce their providers.
-GROUP = "flask_autotag.providers"
+from .startup import GROUP
+from .tensorflow.provider import TensorFlowProvider
 
 BUNDLED: tuple[type[Provider], ...] = (
     TensorFlowProvider,
@@ -28,9 +27,9 @@ BUNDLED: tuple[type[Provider], ...] = (
 
 @cache
 def providers() -> tuple[type[Provider], ...]:
-    """Give all providers; what is installed does not change while a process runs.
+    """Return all providers, bundled ones first; searched for once a process.
 
-    :raises ConfigurationError: if one that a package announces cannot be used.
+    :raises ConfigurationError: if a provider of another package cannot be used.
     """
     found = list(BUNDLED)
     for entry in entry_points(group=GROUP):
@@ -38,18 +37,18 @@ def providers() -> tuple[type[Provider], ...]:
         if any(provider.name == other.name for other in found):
             raise ConfigurationError(
                 f"The provider {entry.value} has the name {provider.name!r} of"
-                " another one."
+                " another provider."
             )
         found.append(provider)
     return tuple(found)
 
 
 def sections(allowed: frozenset[str] = frozenset()) -> tuple[Section, ...]:
-    """All sections of settings, the general one first.
+    """Return all sections of settings, the general one first.
 
-    :param allowed: origins that endpoints may have, beside those of the vendors.
+    :param allowed: origins that endpoints may have in addition to the vendors' own.
     """
-    return (GENERAL, *(_allowing(one.section, allowed) for one in providers()))
+    return (GENERAL, *(_allowing(each.section, allowed) for each in providers()))
 
 
 def _allowing(section: Section, allowed: frozenset[str]) -> Section:
@@ -67,41 +66,49 @@ def _allowing(section: Section, allowed: frozenset[str]) -> Section:
 
 
 def enabled(settings: Settings) -> list[type[Provider]]:
-    """Give the providers that are turned on."""
+    """Return the providers that are turned on."""
     return [provider for provider in providers() if is_enabled(settings, provider.name)]
 
 
-def enabled_here(settings: Settings) -> list[type[LocalProvider]]:
-    """Give those of them that classify on this machine."""
-    return [one for one in enabled(settings) if issubclass(one, LocalProvider)]
+def local_enabled(settings: Settings) -> list[type[LocalProvider]]:
+    """Return the local providers that are turned on."""
+    return [each for each in enabled(settings) if issubclass(each, LocalProvider)]
 
 
-def enabled_elsewhere(settings: Settings) -> list[type[RemoteProvider]]:
-    """Give those of them that are asked over the network."""
-    return [one for one in enabled(settings) if issubclass(one, RemoteProvider)]
+def remote_enabled(settings: Settings) -> list[type[RemoteProvider]]:
+    """Return the remote providers that are turned on."""
+    return [each for each in enabled(settings) if issubclass(each, RemoteProvider)]
 
 
-def elsewhere() -> list[type[RemoteProvider]]:
-    """Give all that are asked over the network, turned on or not."""
-    return [one for one in providers() if issubclass(one, RemoteProvider)]
+def remote_providers() -> list[type[RemoteProvider]]:
+    """Return all remote providers, turned on or not."""
+    return [each for each in providers() if issubclass(each, RemoteProvider)]
 
 
 def is_enabled(settings: Settings, provider: str) -> bool:
-    """Whether a provider is there and turned on."""
+    """Return whether a provider is installed and turned on."""
     return bool(settings.values.get(provider, {}).get("enabled"))
 
 
 def find(name: str) -> type[LocalProvider]:
-    """Give the local provider of that name.
+    """Return the local provider with a name.
 
     :raises LookupError: if there is none.
     """
-    # Without a search for the packages of others, which would delay each child.
-    for found in (BUNDLED, providers):
-        for provider in found() if callable(found) else found:
-            if provider.name == name and issubclass(provider, LocalProvider):
-                return provider
-    raise LookupError(f"There is no provider {name!r}.")
+    # Search the bundled ones first: reading entry points delays each child.
+    provider = _find_local(BUNDLED, name) or _find_local(providers(), name)
+    if provider is None:
+        raise LookupError(f"There is no provider {name!r}.")
+    return provider
+
+
+def _find_local(
+    candidates: Sequence[type[Provider]], name: str
+) -> type[LocalProvider] | None:
+    for each in candidates:
+        if each.name == name and issubclass(each, LocalProvider):
+            return each
+    return None
 
 
 def _load(entry: EntryPoint) -> type[Provider]:
@@ -110,13 +117,13 @@ def _load(entry: EntryPoint) -> type[Provider]:
     except Exception as error:
         raise ConfigurationError(
             f"The provider {entry.value} cannot be imported"
-            f" ({type(error).__name__}: {error}): mend or remove its package."
+            f" ({type(error).__name__}: {error}): fix or remove its package."
         ) from error
     if not (isinstance(provider, type) and issubclass(provider, Provider)):
         raise ConfigurationError(
-            f"The entry point {entry.value} is no subclass of Provider."
+            f"The entry point {entry.value} is not a subclass of Provider."
         )
-    wrong = fault(provider)
-    if wrong is not None:
-        raise ConfigurationError(f"The provider {entry.value} {wrong}.")
+    problem = find_fault(provider)
+    if problem is not None:
+        raise ConfigurationError(f"The provider {entry.value} {problem}.")
     return provider

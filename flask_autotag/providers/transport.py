@@ -1,7 +1,7 @@
-"""Sessions of ``requests`` whose connections are cut when their time is over.
+"""Sessions of ``requests`` whose connections are cut at a deadline.
 
-Timeouts of sockets begin anew with each packet, so a server that sends a byte of its
-headers now and then would keep us for ever.
+The timeout of a socket starts again with each packet, so a server that sends its
+headers byte by byte could hold a worker for ever.
 """
 
 from __future__ import annotations
@@ -16,14 +16,19 @@ from typing import Any
 from requests import Session
 from requests.adapters import HTTPAdapter
 from requests_hardened import Config, Manager
+from requests_hardened.ip_filter import InvalidIPAddress
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
 from urllib3.connectionpool import HTTPConnectionPool
 
+from .addresses import is_special
+
 
 class Deadline:
-    """Cuts the connections of one exchange, from a thread that ends with the block.
+    """Cuts the connections of one exchange when its time is over.
 
-    :param seconds: after which it does.
+    A context manager; its thread ends with the block.
+
+    :param seconds: the time, counted from the creation of the object.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -49,17 +54,17 @@ class Deadline:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time was over before the block was."""
-        # A socket may notice before the thread is scheduled.
+        """Whether the time ran out before the block ended."""
+        # A socket may time out before the timer thread is scheduled.
         return self._over or time.monotonic() >= self._end
 
     @property
     def has_connected(self) -> bool:
-        """Whether any connection came about; before, nothing of a request is sent."""
+        """Whether a connection was made; without one, nothing was sent."""
         return bool(self._sockets)
 
     def watch(self, connected: socket.socket) -> None:
-        """Cut this connection too; at once if the time is over."""
+        """Cut this connection at the deadline, or at once if that is over."""
         with self._lock:
             self._sockets.append(connected)
             if self._over:
@@ -74,32 +79,44 @@ class Deadline:
 
 def _shut_down(connected: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        # Not the method of TLS, which changes what another thread is reading from.
+        # The TLS method would change the object that another thread reads from.
         socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
 class _Adapter(HTTPAdapter):
-    """Lets a deadline watch every connection."""
+    """Passes every new connection to a deadline."""
 
     def __init__(self, deadline: Deadline, **options: Any) -> None:
         self._deadline = deadline
         super().__init__(**options)
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
-        """Give the pool, which is made for this session alone."""
+        """Return the connection pool, which belongs to this session alone."""
         pool = super().get_connection_with_tls_context(*args, **options)
         pool.ConnectionCls = _watched(pool, self._deadline)
         return pool
 
 
 class _FilteringAdapter(_Adapter, IPFilterAdapter):  # type: ignore[misc]
-    """The same, and refuses private addresses."""
+    """Also refuses every address that is not public."""
+
+    def build_connection_pool_key_attributes(
+        self, *args: Any, **options: Any
+    ) -> tuple[Any, Any]:
+        """Resolve the host, so that the pool connects to the checked address.
+
+        :raises InvalidIPAddress: if the address is not public.
+        """
+        host, pool = super().build_connection_pool_key_attributes(*args, **options)
+        if is_special(host["host"]):
+            raise InvalidIPAddress(host["host"])
+        return host, pool
 
 
 def _watched(pool: HTTPConnectionPool, deadline: Deadline) -> type[Any]:
-    made: type[Any] = pool.ConnectionCls
+    base: type[Any] = pool.ConnectionCls
 
-    class Watched(made):  # type: ignore[misc]
+    class Watched(base):  # type: ignore[misc]
         def connect(self) -> None:
             super().connect()
             deadline.watch(self.sock)
@@ -108,7 +125,7 @@ def _watched(pool: HTTPConnectionPool, deadline: Deadline) -> type[Any]:
 
 
 def plain_session(deadline: Deadline) -> Session:
-    """Make a session that may connect to anything."""
+    """Return a session that may connect to any address."""
     session = Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter(deadline))
@@ -116,7 +133,7 @@ def plain_session(deadline: Deadline) -> Session:
 
 
 def guarded_session(deadline: Deadline, timeout: tuple[float, float]) -> Session:
-    """Make a session that connects with TLS to public addresses alone.
+    """Return a session that connects only to public addresses, with TLS.
 
     :param timeout: seconds to connect, and between two packets.
     """

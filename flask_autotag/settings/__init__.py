@@ -1,1 +1,1 @@
-"""What administrators set: fields, how their values are found, kept and changed."""
+"""Settings that administrators change, rules for words, and ``AUTOTAG_*`` keys."""

@@ -1,4 +1,4 @@
-"""From what an administrator typed to what is stored: checked together, then saved."""
+"""Changes of settings: typed values are checked together and then saved."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from .. import gate
-from ..checks import CheckError, shown
-from ..database import Database
+from ..db.database import Database
 from ..errors import SettingsError, StaleSettings
-from .fields import Field, Layer, Path, changed_paths, paths, smaller_limit
+from .checks import CheckError, shown
+from .fields import Field, Path, changed_paths, paths, smaller_limit
 from .resolution import Layers, Settings
 from .secret import Secret
 from .stored import StoredSettings
 
-_AGAIN = (
-    "must be typed again: the one that is stored was saved for another endpoint, or"
-    " cannot be decrypted"
+_RETYPE = (
+    "must be typed again: the stored one was saved for another endpoint, or cannot be"
+    " decrypted"
 )
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """Settings that somebody wants, checked but not saved.
+class SettingsChange:
+    """Changed settings, checked but not saved.
 
-    :param before: what is stored.
-    :param after: what would be, as far as it was accepted.
-    :param errors: what was not, by field.
-    :param cleared: secrets that go because they would be sent elsewhere.
+    :param before: the stored values.
+    :param after: the values after the change, without those that were refused.
+    :param errors: the errors of refused values.
+    :param cleared: stored secrets that the change deletes, because they were saved for
+        another endpoint.
     """
 
     before: Layers
@@ -40,28 +40,29 @@ class Proposal:
 
     @property
     def changes_anything(self) -> bool:
-        """Whether anything would be stored."""
+        """Whether it changes any stored value."""
         return bool(changed_paths(self.before.own, self.after.own))
 
 
-def propose(
+def check_changes(
     layers: Layers,
     typed: Mapping[Path, Any],
     *,
     model_dir: str | None,
     can_seal: bool = True,
-) -> Proposal:
-    """Check what was typed, field by field and then together.
+) -> SettingsChange:
+    """Check typed values, each by itself and then all together; store nothing.
 
-    :param layers: what is stored.
-    :param typed: field → a text or value, or ``None`` to inherit. What is not there
-        stays as it is.
-    :param model_dir: where further models are.
-    :param can_seal: whether secrets can be stored.
+    :param layers: the stored values.
+    :param typed: path → a text or value, or ``None`` to inherit. Other fields keep
+        their values.
+    :param model_dir: the value of ``AUTOTAG_MODEL_DIR``.
+    :param can_seal: whether secrets can be encrypted, and so stored.
     """
     fields = paths(layers.sections)
     own: dict[Path, Any] = dict(layers.own)
     errors: dict[Path, CheckError] = {}
+    secrets: set[Path] = set()
     for path, value in typed.items():
         if value is None:
             own.pop(path, None)
@@ -71,10 +72,15 @@ def propose(
             own[path] = _check_one(fields[path], value, model_dir, can_seal)
         except CheckError as error:
             errors[path] = error
-    own, cleared = _bind(layers, own, typed)
+        else:
+            secrets |= {path} if fields[path].is_secret else set()
+    restored = _restore(secrets, errors, layers, own)
+    own, cleared = _bind(layers, own, secrets - restored)
     after = layers.with_own(own)
-    errors = {**_check_together(layers, after, cleared), **errors}
-    return Proposal(layers, after, errors, cleared)
+    together = _check_together(layers, after, cleared)
+    for path in restored:
+        together.pop(path, None)
+    return SettingsChange(layers, after, {**together, **errors}, cleared)
 
 
 def save(
@@ -87,20 +93,22 @@ def save(
     who: str | None,
     version: int | None = None,
     also: Callable[[Session], None] | None = None,
-) -> Proposal:
-    """Store what was typed; all of it, or nothing.
+) -> SettingsChange:
+    """Check and store typed values in a transaction: all of them, or none.
 
-    :param instance: or :data:`.stored.SYSTEM`.
-    :param typed: see :func:`propose`.
-    :param who: the user's name, for those who look later.
-    :param version: of the settings that the user saw; ``None`` if that is no matter.
-    :param also: done in the same transaction.
+    :param instance: or :data:`.SYSTEM`.
+    :param typed: as for :func:`check_changes`.
+    :param model_dir: the value of ``AUTOTAG_MODEL_DIR``.
+    :param who: the user's name, for the log of changes.
+    :param version: the version of the settings that the user saw; ``None`` overwrites
+        any version.
+    :param also: called in the same transaction, after the change.
     :raises SettingsError: if a value is not accepted.
-    :raises StaleSettings: if somebody else has saved since that version.
+    :raises StaleSettings: if somebody else has saved since *version*.
     """
 
-    def work(session: Session) -> Proposal:
-        proposal = save_in(
+    def work(session: Session) -> SettingsChange:
+        change = save_in_transaction(
             session,
             stored,
             instance,
@@ -111,12 +119,12 @@ def save(
         )
         if also is not None:
             also(session)
-        return proposal
+        return change
 
     return database.transact(work)
 
 
-def save_in(
+def save_in_transaction(
     session: Session,
     stored: StoredSettings,
     instance: str,
@@ -125,27 +133,24 @@ def save_in(
     model_dir: str | None,
     who: str | None,
     version: int | None = None,
-) -> Proposal:
-    """Do the same in a transaction of the caller's, who rolls back what is refused."""
-    now = stored.lock(session, instance)
-    if version is not None and version != now:
+) -> SettingsChange:
+    """Do as :func:`save` in the caller's transaction, which must end after an error."""
+    current = stored.lock(session, instance)
+    if version is not None and version != current:
         latest = stored.changes(session, instance, limit=1)
         raise StaleSettings(latest[0].changed_by if latest else None)
-    proposal = propose(
+    change = check_changes(
         stored.layers(session, instance),
         typed,
         model_dir=model_dir,
         can_seal=stored.sealer.is_ready,
     )
-    if proposal.errors:
-        raise SettingsError(proposal.errors)
-    changed = stored.write(
-        session, instance, proposal.before.own, proposal.after.own, who
-    )
+    if change.errors:
+        raise SettingsError(change.errors)
+    changed = stored.write(session, instance, change.before.own, change.after.own, who)
     if changed:
-        # What was not accepted may be now.
-        gate.resume(session, stored.models, instance, {path[0] for path in changed})
-    return proposal
+        stored.on_write(session, stored.models, instance, {path[0] for path in changed})
+    return change
 
 
 def _check_scope(field: Field, layers: Layers) -> None:
@@ -164,7 +169,7 @@ def _check_one(field: Field, value: Any, model_dir: str | None, can_seal: bool) 
     except CheckError:
         raise
     except ValueError as error:
-        # Of a provider that makes its own.
+        # A provider's own check may raise any ValueError.
         raise CheckError("%(error)s", error=str(error)) from None
     choices = field.choices(model_dir) if field.choices else None
     if choices is not None and checked not in choices:
@@ -176,19 +181,46 @@ def _check_one(field: Field, value: Any, model_dir: str | None, can_seal: bool) 
     return checked
 
 
+def _restore(
+    secrets: Collection[Path],
+    errors: Collection[Path],
+    layers: Layers,
+    own: dict[Path, Any],
+) -> set[Path]:
+    """Replace new secrets by the stored ones in sections with a refused value.
+
+    The refused value may be the endpoint for which the secret was typed.
+
+    :param secrets: the paths of the new secrets.
+    :param own: the values after the change; modified.
+    :return: the paths of the replaced secrets.
+    """
+    refused = {section for section, _ in errors}
+    restored = {path for path in secrets if path[0] in refused}
+    for path in restored:
+        del own[path]
+        if path in layers.own:
+            own[path] = layers.own[path]
+    return restored
+
+
 def _bind(
-    layers: Layers, own: dict[Path, Any], typed: Mapping[Path, Any]
+    layers: Layers, own: dict[Path, Any], new: Collection[Path]
 ) -> tuple[dict[Path, Any], tuple[Path, ...]]:
-    """Bind new secrets to where they will be sent; drop old ones sent elsewhere."""
+    """Bind new secrets to their endpoint; drop stored ones of another endpoint.
+
+    :param new: the paths of the secrets that were typed now and accepted. Stored
+        secrets stay bound to the endpoint for which they were saved.
+    """
     settings = layers.with_own(own).resolve()
     cleared = []
     for path, field in paths(layers.sections).items():
         if not field.bound_to or path not in own:
             continue
-        place = settings.value((path[0], field.bound_to))
-        if typed.get(path) is not None:
-            own[path] = own[path].bound(place)
-        elif own[path].is_readable and own[path].bound_to != place:
+        endpoint = settings.value((path[0], field.bound_to))
+        if path in new:
+            own[path] = own[path].bound(endpoint)
+        elif own[path].is_readable and own[path].bound_to != endpoint:
             del own[path]
             cleared.append(path)
     return own, tuple(cleared)
@@ -205,7 +237,7 @@ def _check_together(
         if error is None and path[0] in touched:
             error = _check_required(path, field, after, settings)
         if error is not None and path in cleared:
-            error = _elsewhere(before.own[path])
+            error = _ask_for_secret(before.own[path])
         if error is not None:
             errors[path] = error
     return errors
@@ -214,7 +246,6 @@ def _check_together(
 def _check_limit(
     path: Path, field: Field, after: Layers, inherited: Settings
 ) -> CheckError | None:
-    """Refuse more than the system allows."""
     if field.combine is not smaller_limit or after.instance is None:
         return None
     own, most = after.own.get(path), inherited.value(path)
@@ -228,33 +259,30 @@ def _check_limit(
 def _check_required(
     path: Path, field: Field, after: Layers, settings: Settings
 ) -> CheckError | None:
-    """Refuse to turn on what cannot work yet."""
+    """Refuse to enable a provider without a value that it needs."""
     if not field.required or not settings[path[0]].get("enabled"):
         return None
     if settings.value(path) is not None:
         return None
-    if any(isinstance(layer.get(path), Secret) for layer in _stored(after)):
-        return CheckError(_AGAIN)
+    layers = (after.config, after.system, after.instance or {})
+    if any(isinstance(layer.get(path), Secret) for layer in layers):
+        return CheckError(_RETYPE)
     return CheckError("must be set before this provider is enabled")
 
 
-def _elsewhere(secret: Secret) -> CheckError:
-    """Ask for the secret of another endpoint than that of the stored one."""
-    if secret.bound_to is None:
-        return CheckError(_AGAIN)
-    if not secret.ending:
+def _ask_for_secret(stored: Secret) -> CheckError:
+    """Return an error that asks for a new secret, because the endpoint has changed."""
+    if stored.bound_to is None:
+        return CheckError(_RETYPE)
+    if not stored.ending:
         return CheckError(
             "must be typed again, because the endpoint has changed: the stored one"
             " belongs to %(place)s",
-            place=secret.bound_to,
+            place=stored.bound_to,
         )
     return CheckError(
         "must be typed again, because the endpoint has changed: the stored one, ending"
         " in %(ending)s, belongs to %(place)s",
-        ending=secret.ending,
-        place=secret.bound_to,
+        ending=stored.ending,
+        place=stored.bound_to,
     )
-
-
-def _stored(layers: Layers) -> list[Layer]:
-    return [layers.config, layers.system, layers.instance or {}]

@@ -1,4 +1,4 @@
-"""Sections of fields, as the extension and its providers declare them."""
+"""The sections and fields of settings, which the extension and providers declare."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from .. import checks
-from ..checks import Check
+from . import checks
+from .checks import PREFIX, Check
 
-PREFIX = "AUTOTAG_"
-
-#: Section and field; names one setting.
+#: The names of a section and of a field in it.
 Path = tuple[str, str]
-#: The values that are set at one place, such as in an instance.
+#: The values set at one level, such as in an instance.
 Layer = Mapping[Path, Any]
 
 
 class Input(StrEnum):
-    """With which control a field is filled in."""
+    """The control in which an administrator enters a value."""
 
     SWITCH = "switch"
     #: A number from 0 to 1.
@@ -28,22 +26,22 @@ class Input(StrEnum):
     COUNT = "count"
     TEXT = "text"
     CHOICE = "choice"
-    #: A key: typed, encrypted, and never shown again.
+    #: A key, which is stored encrypted and never shown.
     SECRET = "secret"  # noqa: S105 - no password
 
 
 def override(_inherited: Any, own: Any) -> Any:
-    """Let an instance's own value count."""
+    """Return the instance's own value."""
     return own
 
 
 def both(inherited: Any, own: Any) -> bool:
-    """Let it be on only where the system and the instance say so."""
+    """Return whether both the system and the instance turn it on."""
     return bool(inherited and own)
 
 
 def smaller_limit(inherited: Any, own: Any) -> int:
-    """Let the smaller limit count, 0 meaning none."""
+    """Return the smaller of two limits; 0 means no limit."""
     return int(min(inherited, own) if inherited and own else inherited or own)
 
 
@@ -51,20 +49,23 @@ def smaller_limit(inherited: Any, own: Any) -> int:
 class Field:
     """One setting.
 
-    :param name: lower case, unique in its section.
-    :param default: its value where nobody set one.
-    :param check: turns what was given into a value, or raises :exc:`ValueError`.
-    :param label: what the administrator reads beside it.
-    :param help: one or two sentences: what it does, with its unit and range.
-    :param input: with which control it is filled in.
-    :param choices: for ``Input.CHOICE``, lists the values that can be chosen now;
-        gets the folder of ``AUTOTAG_MODEL_DIR``.
-    :param combine: what holds in an instance, from the inherited and its own value.
-    :param required: whether the section cannot be enabled without it.
-    :param bound_to: for ``Input.SECRET``, the field that says where the secret is
-        sent. It is used only with the value that this had when it was saved.
-    :param system_help: a sentence after that, on the system's page alone.
-    :param system_only: whether an instance neither sets nor sees it.
+    :param name: lower-case name, unique in its section.
+    :param default: the value if nobody has set one.
+    :param check: takes a typed text or a value of ``app.config``, and returns the
+        checked value or raises :exc:`ValueError`; see :mod:`.settings.checks`.
+    :param label: the label on pages.
+    :param help: one or two sentences for administrators: the effect, unit and range.
+    :param input: the control on pages.
+    :param choices: for ``Input.CHOICE``: takes the value of ``AUTOTAG_MODEL_DIR`` and
+        returns the values that can be chosen now.
+    :param combine: takes the inherited value and the instance's own value, and returns
+        the value that applies in the instance.
+    :param required: whether the section can be enabled only with a value.
+    :param bound_to: for ``Input.SECRET``: the name of the field with the address to
+        which the secret is sent. The secret is used only while that field has the value
+        that it had when the secret was saved.
+    :param system_help: a further sentence of help on the system's page.
+    :param system_only: whether only the system has the field, and no instance.
     """
 
     name: str
@@ -82,16 +83,16 @@ class Field:
 
     @property
     def is_secret(self) -> bool:
-        """Whether its value is encrypted and never shown."""
+        """Whether the value is stored encrypted and never shown."""
         return self.input is Input.SECRET
 
 
 @dataclass(frozen=True)
 class Section:
-    """Fields that belong together: the general ones, or those of one provider.
+    """A group of fields: the general ones, or those of one provider.
 
-    :param name: ``""`` for the general section, else the provider's name.
-    :param title: the heading that the administrator reads.
+    :param name: the provider's name, or ``""`` for the general section.
+    :param title: the heading on pages.
     """
 
     name: str
@@ -99,17 +100,17 @@ class Section:
     fields: tuple[Field, ...]
 
     def key(self, field: Field) -> str:
-        """Name the field's key in ``app.config``."""
+        """Return the field's key in ``app.config``."""
         words = (self.name, field.name) if self.name else (field.name,)
         return PREFIX + "_".join(words).upper()
 
     def config_keys(self) -> dict[str, Field]:
-        """Map each key in ``app.config`` to its field."""
+        """Return the section's fields by their keys in ``app.config``."""
         return {self.key(field): field for field in self.fields}
 
 
 def paths(sections: Sequence[Section]) -> dict[Path, Field]:
-    """Give every field by its section's and its own name."""
+    """Return every field by its path."""
     return {
         (section.name, field.name): field
         for section in sections
@@ -118,7 +119,7 @@ def paths(sections: Sequence[Section]) -> dict[Path, Field]:
 
 
 def for_instances(sections: Sequence[Section]) -> tuple[Section, ...]:
-    """Leave out the fields that are the system's alone."""
+    """Return the sections without the fields that only the system has."""
     return tuple(
         replace(
             section,
@@ -129,7 +130,7 @@ def for_instances(sections: Sequence[Section]) -> tuple[Section, ...]:
 
 
 def changed_paths(old: Layer, new: Layer) -> set[Path]:
-    """Find what two layers set differently; to set nothing is a difference too."""
+    """Return the paths that two layers set differently, or that only one sets."""
     return {
         path
         for path in old.keys() | new.keys()
@@ -138,11 +139,11 @@ def changed_paths(old: Layer, new: Layer) -> set[Path]:
 
 
 def dotted(path: Path) -> str:
-    """Write a path as the command line does: ``tensorflow.model``, ``max_tags``."""
+    """Return a path in the command line's form: ``tensorflow.model``, ``max_tags``."""
     return ".".join(filter(None, path))
 
 
-#: Whether every label can become a tag, or only listed ones.
+#: Whether every label can become a tag, or only listed words.
 OPEN, LISTED = "open", "listed"
 
 GENERAL = Section(
@@ -154,8 +155,8 @@ GENERAL = Section(
             True,
             checks.boolean,
             "Enable auto tagging of assets",
-            "Whether uploaded images are tagged at all. An instance tags only if it"
-            " is on for the system too.",
+            "Tag uploaded images. An instance tags images only if this is on for the"
+            " system too.",
             Input.SWITCH,
             combine=both,
         ),
@@ -164,8 +165,10 @@ GENERAL = Section(
             0,
             checks.whole_number(0, 1000),
             "Maximum number of tags per asset",
-            "How many tags an image may have; the surest are kept. Tags that a"
-            " person added count too and are never taken away. 0 means no limit.",
+            "The number of tags that an image may have; the tags with the highest"
+            " confidence are kept. A class with 0.5 or more goes before a broader tag:"
+            " 'espresso' before 'drink'. Tags added by people count, but are never"
+            " removed. 0 means no limit.",
             Input.COUNT,
             combine=smaller_limit,
         ),
@@ -174,8 +177,8 @@ GENERAL = Section(
             True,
             checks.boolean,
             "Broader tags",
-            "Whether what is probable as a whole is a tag too: a cat of uncertain breed"
-            " is at least a cat.",
+            "Add a broader tag if its narrower labels together are probable enough: a"
+            " cat of uncertain breed is at least a cat.",
             Input.SWITCH,
         ),
         Field(
@@ -183,8 +186,9 @@ GENERAL = Section(
             1.0,
             checks.fraction,
             "Suggestion threshold",
-            "From 0 to 1: labels that reach it, but not their own threshold, are"
-            " suggested to people for review. 1 suggests nothing.",
+            "From 0 to 1. Labels whose confidence reaches this threshold, but not the"
+            " threshold of their provider or word, are suggested for review. 1 turns"
+            " suggestions off.",
             Input.FRACTION,
         ),
         Field(
@@ -192,8 +196,8 @@ GENERAL = Section(
             OPEN,
             checks.one_of(OPEN, LISTED),
             "Vocabulary",
-            "open: every label can become a tag, unless it is blocked. listed: only"
-            " words that are listed on the page of tags can.",
+            "'open': every label can become a tag unless its word is blocked. 'listed':"
+            " only the words that are listed on the tags page can.",
             Input.CHOICE,
             choices=lambda _model_dir: (OPEN, LISTED),
         ),

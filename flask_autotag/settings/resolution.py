@@ -1,4 +1,4 @@
-"""Which value holds: default < ``app.config`` < system < instance, field by field."""
+"""The settings of an instance: default < ``app.config`` < system < instance."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from ..checks import Check
 from ..errors import ConfigurationError
-from ..vocabulary import Vocabulary, Word, join_words
+from .checks import checked
 from .fields import GENERAL, LISTED, Field, Layer, Path, Section, for_instances, paths
 from .secret import Secret
+from .vocabulary import Vocabulary, WordRule, combine_rules
 
-#: What was decided about words, by key.
-Words = Mapping[str, Word]
+#: Rules for words, by key.
+WordRules = Mapping[str, WordRule]
 
 _NO_WORDS = Vocabulary()
 
 
 class Origin(StrEnum):
-    """Where a value comes from."""
+    """The level that a value comes from."""
 
     DEFAULT = "default"
     CONFIG = "config"
@@ -32,11 +32,11 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True)
 class Settings:
-    """The values of all fields for one instance, found once for one job.
+    """The values of all fields for one instance; immutable.
 
     :param values: section name → field name → value.
-    :param origins: where each comes from.
-    :param vocabulary: what was decided about words.
+    :param origins: the level that each value comes from.
+    :param vocabulary: the rules for words.
     """
 
     values: Mapping[str, Mapping[str, Any]]
@@ -44,15 +44,15 @@ class Settings:
     vocabulary: Vocabulary = _NO_WORDS
 
     def __getitem__(self, section: str) -> Mapping[str, Any]:
-        """Give the values of one section, by field name."""
+        """Return the values of one section, by field name."""
         return self.values[section]
 
     def value(self, path: Path) -> Any:
-        """Give the value of one field."""
+        """Return the value of one field."""
         return self.values[path[0]][path[1]]
 
     def with_value(self, path: Path, value: Any) -> Settings:
-        """Give the same, with another value for one field."""
+        """Return a copy with another value for one field."""
         section = MappingProxyType({**self.values[path[0]], path[1]: value})
         return replace(self, values=MappingProxyType({**self.values, path[0]: section}))
 
@@ -63,7 +63,7 @@ class Settings:
 
     @property
     def max_tags(self) -> int:
-        """How many tags an image may have, 0 for no limit."""
+        """The most tags that an image may have; 0 means no limit."""
         return int(self.values[GENERAL.name]["max_tags"])
 
     @property
@@ -73,57 +73,57 @@ class Settings:
 
     @property
     def suggestion_threshold(self) -> float:
-        """From which confidence, from 0 to 1, what is not applied is suggested."""
+        """The confidence, from 0 to 1, that suggested labels must reach."""
         return float(self.values[GENERAL.name]["suggestion_threshold"])
 
     @property
     def listed_only(self) -> bool:
-        """Whether providers may apply listed words only."""
+        """Whether providers may apply only listed words."""
         return bool(self.values[GENERAL.name]["vocabulary"] == LISTED)
 
 
 @dataclass(frozen=True)
 class Layers:
-    """What is set where, seen from one scope: the system, or an instance.
+    """The values set at each level, for one scope: the system, or an instance.
 
-    :param sections: all there are.
-    :param config: what ``app.config`` sets.
-    :param system: what is stored for the system.
-    :param instance: what is stored for the instance; ``None`` where the scope is the
-        system itself.
-    :param system_words: what was decided about words for the system, by key.
-    :param own_words: what was for the instance.
+    :param sections: all sections.
+    :param config: the values in ``app.config``.
+    :param system: the values stored for the system.
+    :param instance: the values stored for the instance; ``None`` if the scope is the
+        system.
+    :param system_words: the system's rules for words, by key.
+    :param own_words: the instance's rules for words, by key.
     """
 
     sections: Sequence[Section]
     config: Layer
     system: Layer
     instance: Layer | None = None
-    system_words: Words = dataclasses.field(default_factory=dict)
-    own_words: Words = dataclasses.field(default_factory=dict)
+    system_words: WordRules = dataclasses.field(default_factory=dict)
+    own_words: WordRules = dataclasses.field(default_factory=dict)
 
     @property
     def own(self) -> Layer:
-        """What is stored for the scope itself."""
+        """The values stored for the scope itself."""
         return self.system if self.instance is None else self.instance
 
     @property
     def own_sections(self) -> Sequence[Section]:
-        """The sections with the fields that the scope itself can set."""
+        """The sections, with only the fields that the scope can set."""
         return self.sections if self.instance is None else for_instances(self.sections)
 
     def with_own(self, layer: Layer) -> Layers:
-        """Give the same, with *layer* stored for the scope."""
+        """Return a copy with *layer* as the values stored for the scope."""
         if self.instance is None:
             return replace(self, system=layer)
         return replace(self, instance=layer)
 
     def inherited(self) -> Settings:
-        """Find what holds where the scope sets nothing itself."""
+        """Return the settings that would apply if the scope itself set nothing."""
         return self.with_own({}).resolve()
 
     def resolve(self) -> Settings:
-        """Find the value of every field."""
+        """Return the settings that apply in the scope."""
         values: dict[Path, Any] = {}
         origins: dict[Path, Origin] = {}
         fields = paths(self.sections)
@@ -145,7 +145,7 @@ class Layers:
                 }
             ),
             MappingProxyType(origins),
-            Vocabulary(join_words(self.system_words, self.own_words)),
+            Vocabulary(combine_rules(self.system_words, self.own_words)),
         )
 
     def _find(self, path: Path, field: Field) -> tuple[Any, Origin]:
@@ -166,10 +166,10 @@ class Layers:
 def _usable(
     secret: Secret | None, field: Field, section: str, values: Mapping[Path, Any]
 ) -> Secret | None:
-    """Drop a secret that was saved for another place than it would be sent to now.
+    """Return a secret only if it was saved for the endpoint that applies now.
 
-    Without that, an instance that overrides the endpoint alone would be sent the
-    system's key.
+    Otherwise an instance that sets its own endpoint, but no key, would receive the
+    system's key there.
     """
     if secret is None or not secret.is_readable:
         return None
@@ -179,7 +179,7 @@ def _usable(
 
 
 def read_config_layer(sections: Sequence[Section], config: Mapping[str, Any]) -> Layer:
-    """Take from ``app.config`` what it sets.
+    """Return the settings in ``app.config``.
 
     :raises ConfigurationError: if a value is not accepted; the message names the key.
     """
@@ -192,45 +192,35 @@ def read_config_layer(sections: Sequence[Section], config: Mapping[str, Any]) ->
     fields = paths(sections)
     for path, field in fields.items():
         if field.bound_to and layer.get(path) is not None:
-            place = (path[0], field.bound_to)
-            layer[path] = layer[path].bound(layer.get(place, fields[place].default))
+            endpoint = (path[0], field.bound_to)
+            value = layer.get(endpoint, fields[endpoint].default)
+            layer[path] = layer[path].bound(value)
     return MappingProxyType(layer)
 
 
 def check_choices(
     sections: Sequence[Section], layer: Layer, model_dir: str | None
 ) -> None:
-    """Refuse what ``app.config`` chooses and is not there.
+    """Refuse a value in ``app.config`` that is not among its field's choices.
 
-    :raises ConfigurationError: with the key's name and what there is.
+    :raises ConfigurationError: with the key and the choices.
     """
     for section in sections:
         for key, field in section.config_keys().items():
-            chosen = layer.get((section.name, field.name))
-            if field.choices is None or chosen is None:
+            value = layer.get((section.name, field.name))
+            if field.choices is None or value is None:
                 continue
-            there = field.choices(model_dir)
-            if chosen not in there:
+            choices = field.choices(model_dir)
+            if value not in choices:
                 raise ConfigurationError(
-                    f"{key} must be one of {', '.join(there)}, not {chosen!r:.80}."
+                    f"{key} must be one of {', '.join(choices)}, not {value!r:.80}."
                     f" {field.help}"
                 )
 
 
 def read_settings(sections: Sequence[Section], config: Mapping[str, Any]) -> Settings:
-    """Find the value of every field where nothing is stored.
+    """Return the settings that apply if nothing is stored.
 
     :raises ConfigurationError: if a value in *config* is not accepted.
     """
     return Layers(sections, read_config_layer(sections, config), {}).resolve()
-
-
-def checked(key: str, check: Check, value: Any) -> Any:
-    """Check one value of ``app.config``.
-
-    :raises ConfigurationError: with the key's name before the check's own words.
-    """
-    try:
-        return check(value)
-    except ValueError as error:
-        raise ConfigurationError(f"{key} {error}.") from None

@@ -1,18 +1,19 @@
-"""A key that an administrator typed, in a wrapper that does not show it."""
+"""A secret in a wrapper that does not show it."""
 
 from __future__ import annotations
 
-#: Shorter secrets are not shown in part: four characters would be too much of them.
+#: The fewest characters of a secret whose last four are shown: four would be too many
+#: of a shorter one.
 _SHOWN_FROM = 12
 _SHOWN = 4
 
 
 class Secret:
-    """A secret text, such as an API key. Only :meth:`reveal` gives it away.
+    """A secret text, such as an API key. Only :meth:`reveal` returns it.
 
-    :param text: the secret; ``None`` if it is stored but cannot be decrypted.
-    :param bound_to: the value, when it was saved, of the field that says where it
-        is sent; ``None`` where that is fixed.
+    :param text: the secret; ``None`` if the stored one cannot be decrypted.
+    :param bound_to: the address to which it may be sent: the value of the field's
+        ``bound_to`` field when the secret was saved. ``None`` for a fixed address.
     """
 
     __slots__ = ("_text", "bound_to")
@@ -22,9 +23,9 @@ class Secret:
         self.bound_to = bound_to
 
     def reveal(self) -> str:
-        """Give the text.
+        """Return the text.
 
-        :raises LookupError: if it cannot be decrypted.
+        :raises LookupError: if the stored secret cannot be decrypted.
         """
         if self._text is None:
             raise LookupError("The secret cannot be decrypted.")
@@ -32,17 +33,17 @@ class Secret:
 
     @property
     def is_readable(self) -> bool:
-        """Whether it can be decrypted."""
+        """Whether the secret could be decrypted."""
         return self._text is not None
 
     @property
     def ending(self) -> str:
-        """Its last four characters; none of a short one."""
+        """The last four characters, or ``""`` for a secret shorter than twelve."""
         text = self._text or ""
         return text[-_SHOWN:] if len(text) >= _SHOWN_FROM else ""
 
     def bound(self, to: str | None) -> Secret:
-        """Give the same secret, for another place to send it to."""
+        """Return the same secret, bound to another address."""
         return Secret(self._text, to)
 
     def __eq__(self, other: object) -> bool:
@@ -57,4 +58,4 @@ class Secret:
         return "<Secret>"
 
     def __reduce__(self) -> str:
-        raise TypeError("A secret is not pickled.")
+        raise TypeError("A secret cannot be pickled.")

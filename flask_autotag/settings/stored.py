@@ -1,42 +1,56 @@
-"""The settings that administrators saved, and who changed what, as rows."""
+"""The settings that administrators saved, and the log of their changes, as rows."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
-from ..assets import SYSTEM
-from ..database import insert_or_ignore, lock_writers
-from ..models import USER_LENGTH, Models
-from ..words import read_words
+from ..db.columns import user_text
+from ..db.models import Models
+from ..db.sql import dialect_of, in_batches, insert_or_ignore, lock_writers, utc_now
+from ..host.assets import SYSTEM
+from .encryption import Sealer
 from .fields import Field, Layer, Path, Section, changed_paths, dotted, paths
 from .resolution import Layers, Settings
-from .sealing import Sealer
 from .secret import Secret
+from .stored_words import read_words
 
 logger = logging.getLogger(__name__)
 
-#: Names the row that counts the changes of an instance.
-_VERSION = ("", "")
-#: Changes of which a page tells.
+#: The row that counts the changes of an instance.
+_VERSION: Path = ("", "")
+#: Changes that a page shows.
 _MOST_CHANGES = 200
+
+#: Called in the transaction of a change with the session, the models, the instance and
+#: the names of the changed sections.
+OnWrite = Callable[[Session, Models, str, Collection[str]], None]
 
 
 @dataclass(frozen=True)
 class SettingChange:
-    """One change that somebody made.
+    """One saved change of one setting.
 
-    :param old: the value before; ``None`` if it was inherited.
-    :param new: the value after. Of a secret both only say whether it was set.
-    :param changed_by: the user, as the host named him.
-    :param changed_at: in UTC.
+    :param old: the value before; ``None`` if it was inherited. A secret is ``True``.
+    :param new: the value after, in the same form.
+    :param changed_by: the user, as the host's identifier names them.
+    :param changed_at: in UTC, with its time zone.
     """
 
     path: Path
@@ -51,28 +65,30 @@ class StoredSettings:
     """Reads and writes the rows of one application, in the caller's transaction.
 
     :param models: the mapped classes.
-    :param sections: all there are.
-    :param config: what ``app.config`` sets.
-    :param sealer: for the secrets among the values.
+    :param sections: the sections of all installed providers, and the general one.
+    :param config: the values in ``app.config``.
+    :param sealer: encrypts and decrypts secrets.
+    :param on_write: called after a change, in its transaction.
     """
 
     models: Models
     sections: Sequence[Section]
     config: Layer
     sealer: Sealer
+    on_write: OnWrite
 
-    def settings(self, session: Session, instance: str) -> Settings:
-        """Find what holds for an instance, or for the system, now."""
+    def settings(self, session: Session | Connection, instance: str) -> Settings:
+        """Return the present settings of an instance, or of :data:`.SYSTEM`."""
         return self.layers(session, instance).resolve()
 
-    def layers(self, session: Session, instance: str) -> Layers:
-        """Read what is set where, seen from an instance or the system."""
+    def layers(self, session: Session | Connection, instance: str) -> Layers:
+        """Return the values set at each level, for an instance or :data:`.SYSTEM`."""
         return self.layers_of(session, [instance])[instance]
 
     def layers_of(
-        self, session: Session, instances: Iterable[str]
+        self, session: Session | Connection, instances: Iterable[str]
     ) -> dict[str, Layers]:
-        """Read the same for several, in one query."""
+        """Return :meth:`layers` of several instances, in few queries."""
         names = set(instances)
         rows = self._read(session, names | {SYSTEM})
         words = read_words(session, self.models, names | {SYSTEM})
@@ -89,38 +105,37 @@ class StoredSettings:
         }
 
     def instances(self, session: Session) -> set[str]:
-        """Find the instances for which something was saved."""
+        """Return the instances that have saved settings."""
         table = self.models.setting.__table__
         found = session.scalars(select(table.c.instance).distinct())
         return set(found) - {SYSTEM}
 
     def version(self, session: Session, instance: str) -> int:
-        """Count the changes that were saved for an instance or the system."""
-        value = session.scalar(self._select_version(instance))
-        return int(value or 0)
+        """Return how many changes were saved for an instance or :data:`.SYSTEM`."""
+        return int(session.scalar(self._select_version(instance)) or 0)
 
     def lock(self, session: Session, instance: str) -> int:
-        """Let nobody else change the instance until the transaction ends.
+        """Make other writers of this instance's settings and words wait.
 
-        :return: its version.
+        The lock ends with the transaction.
+
+        :return: the version of the settings, as :meth:`version` counts it.
         """
         table = self.models.setting.__table__
-        section, name = _VERSION
         lock_writers(session, table)
-        key = [column.name for column in table.primary_key]
-        session.execute(
-            insert_or_ignore(table, session.get_bind().dialect.name, key),
-            {"instance": instance, "section": section, "name": name, "value": "0"},
-        )
+        key = _key(instance, _VERSION)
+        insert = insert_or_ignore(table, dialect_of(session), [*key])
+        session.execute(insert, {**key, "value": "0"})
         statement = self._select_version(instance).with_for_update()
         return int(session.execute(statement).scalar_one())
 
     def write(
         self, session: Session, instance: str, old: Layer, new: Layer, who: str | None
     ) -> list[Path]:
-        """Store the difference between two layers, and who made it.
+        """Store the differences between two layers, and log them.
 
-        :return: what changed.
+        :param who: the user's name.
+        :return: the changed fields.
         """
         fields = paths(self.sections)
         different = changed_paths(old, new)
@@ -135,7 +150,7 @@ class StoredSettings:
     def changes(
         self, session: Session, instance: str, limit: int = _MOST_CHANGES
     ) -> list[SettingChange]:
-        """Read who changed what, the latest first."""
+        """Return the log of changes, latest first."""
         table = self.models.setting_change.__table__
         rows = session.execute(
             select(table)
@@ -157,13 +172,15 @@ class StoredSettings:
     def rotate(self, session: Session) -> tuple[int, int]:
         """Encrypt every stored secret again, with the newest key.
 
-        :return: how many were, and how many cannot be decrypted.
+        :return: how many secrets were encrypted, and how many cannot be decrypted.
         """
         table = self.models.setting.__table__
         lock_writers(session, table)
+        fields = paths(self.sections)
         rotated = failed = 0
         for row in session.execute(select(table).with_for_update()).all():
-            field = paths(self.sections).get((row.section, row.name))
+            path = (row.section, row.name)
+            field = fields.get(path)
             if field is None or not field.is_secret:
                 continue
             sealed = self.sealer.rotate(row.value)
@@ -171,36 +188,36 @@ class StoredSettings:
                 failed += 1
                 continue
             rotated += 1
-            same = (
-                table.c.instance == row.instance,
-                table.c.section == row.section,
-                table.c.name == row.name,
-            )
-            session.execute(update(table).where(*same).values(value=sealed))
+            this = self._is(row.instance, path)
+            session.execute(update(table).where(this).values(value=sealed))
         return rotated, failed
 
-    def _select_version(self, instance: str) -> Any:
+    def _is(self, instance: str, path: Path) -> ColumnElement[bool]:
         table = self.models.setting.__table__
-        section, name = _VERSION
-        return select(table.c.value).where(
-            table.c.instance == instance,
-            table.c.section == section,
-            table.c.name == name,
-        )
+        key = _key(instance, path)
+        return and_(*(table.c[column] == value for column, value in key.items()))
+
+    def _select_version(self, instance: str) -> Select[Any]:
+        table = self.models.setting.__table__
+        return select(table.c.value).where(self._is(instance, _VERSION))
 
     def _read(
-        self, session: Session, instances: Iterable[str]
+        self, session: Session | Connection, instances: Iterable[str]
     ) -> dict[str, dict[Path, Any]]:
         table = self.models.setting.__table__
         fields = paths(self.sections)
         found: dict[str, dict[Path, Any]] = {}
-        rows = session.execute(select(table).where(table.c.instance.in_(instances)))
-        for row in rows:
-            path = (row.section, row.name)
-            # Else it is of a provider that is not installed now.
-            if path in fields:
-                values = self._read_value(row.instance, path, fields[path], row.value)
-                found.setdefault(row.instance, {}).update(values)
+        for names in in_batches(instances):
+            for row in session.execute(
+                select(table).where(table.c.instance.in_(names))
+            ):
+                path = (row.section, row.name)
+                # Values of a provider that is no longer installed stay in the table.
+                if path in fields:
+                    value = self._read_value(
+                        row.instance, path, fields[path], row.value
+                    )
+                    found.setdefault(row.instance, {}).update(value)
         return found
 
     def _read_value(
@@ -211,7 +228,7 @@ class StoredSettings:
         try:
             return {path: field.check(json.loads(stored))}
         except ValueError as error:
-            # Saved by another version, which accepted it.
+            # Another version, which accepted the value, saved it.
             logger.warning("The stored setting %s %s.", dotted(path), error)
             return {}
 
@@ -219,16 +236,15 @@ class StoredSettings:
         self, session: Session, instance: str, path: Path, field: Field, new: Layer
     ) -> None:
         table = self.models.setting.__table__
-        key = {"instance": instance, "section": path[0], "name": path[1]}
-        same = [table.c[name] == value for name, value in key.items()]
-        session.execute(delete(table).where(*same))
+        session.execute(delete(table).where(self._is(instance, path)))
         if path not in new:
             return
         if field.is_secret:
             value = self.sealer.seal(instance, path, new[path])
         else:
             value = json.dumps(new[path])
-        session.execute(insert(table).values(**key, value=value))
+        row = {**_key(instance, path), "value": value}
+        session.execute(insert(table).values(row))
 
     def _write_changes(
         self,
@@ -239,15 +255,13 @@ class StoredSettings:
         new: Layer,
         who: str | None,
     ) -> None:
-        now = datetime.now(UTC).replace(tzinfo=None)
+        now = utc_now()
         rows = [
             {
-                "instance": instance,
-                "section": path[0],
-                "name": path[1],
+                **_key(instance, path),
                 "old": _dumps(old, path),
                 "new": _dumps(new, path),
-                "changed_by": who[:USER_LENGTH] if who else None,
+                "changed_by": user_text(who),
                 "changed_at": now,
             }
             for path in changed
@@ -256,16 +270,13 @@ class StoredSettings:
 
     def _count(self, session: Session, instance: str) -> None:
         table = self.models.setting.__table__
-        section, name = _VERSION
-        session.execute(
-            update(table)
-            .where(
-                table.c.instance == instance,
-                table.c.section == section,
-                table.c.name == name,
-            )
-            .values(value=str(self.version(session, instance) + 1))
-        )
+        version = self.version(session, instance) + 1
+        statement = update(table).where(self._is(instance, _VERSION))
+        session.execute(statement.values(value=str(version)))
+
+
+def _key(instance: str, path: Path) -> dict[str, str]:
+    return {"instance": instance, "section": path[0], "name": path[1]}
 
 
 def _dumps(layer: Mapping[Path, Any], path: Path) -> str | None:

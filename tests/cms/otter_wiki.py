@@ -1,4 +1,4 @@
-"""An Otter Wiki with the plug-in of the documentation, as a server of its own."""
+"""An Otter Wiki with the plug-in of the documentation, as a separate server."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from urllib.parse import quote
 import requests
 from bs4 import BeautifulSoup
 
-from ..admin.conftest import filled_in
 from ..hosts import ESPRESSO
 from ..servers import free_port
 from ..services import missing
+from ..web.admin.conftest import filled_in
 
 ROOT = Path(__file__).parent.parent.parent
 PLUGIN = ROOT / "docs" / "examples" / "otterwiki_autotag"
 #: Its newest release when this was written.
 OTTER_WIKI = "otterwiki==2.26.1"
 PASSWORD = "otters hold hands"
-#: An image that was in the repository before the plug-in came.
+#: An image in the repository from before the plug-in was installed.
 OLD = "archive/cup.jpg"
 
 _JOBS = "SELECT asset_id FROM autotag_job"
@@ -45,7 +45,7 @@ GIT_WEB_SERVER = True
 
 
 def environment(shared: Path) -> Path:
-    """Make a virtual environment with the wiki and the plug-in, once for all workers.
+    """Create a virtual environment with the wiki and the plug-in, once per run.
 
     The wiki pins versions of Flask-WTF, SQLAlchemy and others, which must not replace
     those of the tests. What fits is taken from there.
@@ -70,7 +70,7 @@ def _install(folder: Path, python: Path) -> None:
     ours = sysconfig.get_path("purelib")
     theirs = sysconfig.get_path("purelib", vars={"base": str(folder)})
     Path(theirs, "tests.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
-    # Building leaves files beside the source.
+    # The build writes files beside the source.
     source = shutil.copytree(PLUGIN, folder / "plugin")
     done = subprocess.run(
         [python, "-m", "pip", "install", OTTER_WIKI, str(source)],
@@ -84,7 +84,7 @@ def _install(folder: Path, python: Path) -> None:
 
 @dataclass
 class Page:
-    """An answer, as a browser sees it."""
+    """A response, with its parsed page."""
 
     status: int
     html: str
@@ -102,7 +102,7 @@ class Page:
 
 @dataclass
 class Visitor:
-    """Somebody with a browser."""
+    """A user with a browser."""
 
     url: str
     session: requests.Session = field(default_factory=requests.Session)
@@ -113,7 +113,7 @@ class Visitor:
     def send(
         self, path: str, *, of: str = "", file: bytes | None = None, **typed: str
     ) -> Page:
-        """Fill in the form at the same path, or at *of*, and send it."""
+        """Submit the form of a page: that of the same path, or of *of*."""
         form = self.get(of or path).soup
         fields = {
             str(control["name"]): str(control.get("value", ""))
@@ -140,7 +140,7 @@ class Visitor:
         assert done.location == f"/{page}"
 
     def reject(self, path: str, tag: str) -> None:
-        """Take a wrong tag off an image, through the JSON API."""
+        """Remove a wrong tag from an image with the JSON API."""
         form = self.get("/-/autotag/system").soup
         token = form.select_one("input[name=csrf_token]")
         assert token is not None
@@ -161,7 +161,7 @@ class Visitor:
 
 @dataclass
 class Wiki:
-    """The running wiki, and those who have an account."""
+    """The running wiki, and its users."""
 
     url: str
     folder: Path
@@ -171,7 +171,7 @@ class Wiki:
     nobody: Visitor
 
     def tags(self, path: str) -> list[str]:
-        """Ask the JSON API for the tags of an image."""
+        """Return the tags of an image from the JSON API."""
         api = f"{self.url}/-/autotag/api/instances/default/tags"
         asked = {"type": "attachment", "id": path}
         answer: dict[str, Any] = self.nobody.session.get(api, params=asked).json()
@@ -203,7 +203,7 @@ class Wiki:
         ).stdout
 
     def push(self, name: str, data: bytes, clone: Path) -> None:
-        """Commit a file elsewhere, and push it in Ada's name."""
+        """Commit a file in a clone, and push it as Ada."""
         account = f"ada%40example.org:{quote(PASSWORD)}"
         origin = self.url.replace("://", f"://{account}@") + "/.git"
         ask_nobody = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
@@ -218,7 +218,7 @@ class Wiki:
         )
 
     def jobs(self) -> set[str]:
-        """Of which files there are jobs."""
+        """Return the files that have jobs."""
         with closing(sqlite3.connect(self.folder / "wiki.sqlite")) as connection:
             return {row[0] for row in connection.execute(_JOBS)}
 
@@ -228,7 +228,7 @@ class Wiki:
 
 @contextmanager
 def running_wiki(python: Path, folder: Path) -> Iterator[Wiki]:
-    """Run a wiki for the block; Ada, who came first, is its administrator."""
+    """Run a wiki for the block. Ada, its first user, is its administrator."""
     _make_repository(folder / "repository")
     (folder / "settings.py").write_text(
         SETTINGS.format(

@@ -1,4 +1,4 @@
-"""The example of the documentation with Flask-Admin, and those who use it."""
+"""The example of the documentation with Flask-Admin, and its users."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from flask_login import login_user
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
-from ..admin.conftest import filled_in
 from ..hosts import close
+from ..web.admin.conftest import filled_in
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 
@@ -33,7 +33,7 @@ def example() -> ModuleType:
 
 @contextmanager
 def library(folder: Path, **config: Any) -> Iterator[Flask]:
-    """Run the example with two users: 1 is an administrator, 2 is none."""
+    """Run the example with two users; only user 1 is an administrator."""
     module = example()
     (folder / "uploads").mkdir()
     app: Flask = module.create_app(
@@ -59,7 +59,7 @@ def library(folder: Path, **config: Any) -> Iterator[Flask]:
 
 
 def visitor(app: Flask, user: int | None = None) -> FlaskClient:
-    """Give a browser, of somebody who signed in if a user is named."""
+    """Return a browser, signed in if a user is named."""
     client = app.test_client()
     if user is not None:
         assert client.get(f"/sign-in/{user}").status_code == 200
@@ -67,7 +67,7 @@ def visitor(app: Flask, user: int | None = None) -> FlaskClient:
 
 
 def send(client: FlaskClient, path: str, **typed: Any) -> TestResponse:
-    """Fill in the form at *path*, and send it; bytes are a photo."""
+    """Submit the form at *path*; bytes are a photo."""
     soup = BeautifulSoup(client.get(path, buffered=True).text, "html.parser")
     fields: dict[str, Any] = {
         str(control["name"]): str(control.get("value", ""))
@@ -77,7 +77,7 @@ def send(client: FlaskClient, path: str, **typed: Any) -> TestResponse:
     for name, value in typed.items():
         is_photo = isinstance(value, bytes)
         fields[name] = FileStorage(BytesIO(value), "p.jpg") if is_photo else value
-    # Not left to the client, which does not close the file that it would make.
+    # The client would not close a file that it created itself.
     boundary, body = encode_multipart(fields)
     kind = f'multipart/form-data; boundary="{boundary}"'
     return client.post(path, data=body, content_type=kind, buffered=True)

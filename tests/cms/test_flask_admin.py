@@ -1,4 +1,4 @@
-"""Photos that are kept with Flask-Admin, and the settings inside of it."""
+"""Photos that are managed with Flask-Admin, and the settings in its layout."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def soup(client: FlaskClient, path: str) -> BeautifulSoup:
 
 
 def rows(client: FlaskClient, query: str = "") -> dict[str, str]:
-    """The tags of each photo in the list, by its title."""
+    """Return the tags of each photo in the list, by its title."""
     page = soup(client, PHOTOS + query)
     return {
         title.get_text(strip=True): tags.get_text(strip=True)

@@ -1,4 +1,4 @@
-"""A wiki of somebody else, with nothing of it changed: its plug-in hook is enough."""
+"""An unchanged third-party wiki, which the plug-in extends with its hooks."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TestAttachments:
         wiki.ada.reject("renamed/cup.jpg", "drink")
         wiki.ada.send("/renamed/attachment/cup.jpg", new_filename="mug.jpg")
         assert wiki.tags("renamed/cup.jpg") == []
-        # It is classified again, and what was rejected does not come back.
+        # It is classified again, and the rejected tag does not come back.
         wiki.ada.upload("renamed", "other.jpg", PHOTO)
         wiki.wait_for("renamed/other.jpg", ESPRESSO_TAGS)
         assert wiki.tags("renamed/mug.jpg") == ["espresso"]
@@ -91,7 +91,7 @@ class TestAttachments:
         assert wiki.ada.get("/notes/list.txt").html == "milk"
         wiki.ada.upload("notes", "cup.jpg", PHOTO)
         wiki.wait_for("notes/cup.jpg", ESPRESSO_TAGS)
-        # A job that ended well is deleted; what is no image fails, and stays.
+        # Successful jobs are deleted; failed ones, such as that of a non-image, stay.
         assert not {"notes.md", "notes/list.txt"} & wiki.jobs()
 
     def test_images_that_were_there_before(self, wiki: Wiki) -> None:

@@ -1,4 +1,4 @@
-"""The documents whose code is run, and how they are read."""
+"""The documents with code that tests run, and their parsers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
 
-#: By the name that stands in a link to it, without ``.rst``.
+#: Documents by their name in links, without ``.rst``.
 DOCUMENTS = {
     "README": ROOT / "README.rst",
     **{
@@ -36,7 +36,7 @@ def read_document(name: str) -> Document:
 
 
 def console_lines(name: str) -> list[str]:
-    """Give the commands that a document's ``console`` blocks show."""
+    """Return the commands in a document's ``console`` blocks."""
     return re.findall(r"^ +\$ (.+)$", TEXTS[name], re.M)
 
 
@@ -45,9 +45,9 @@ def run_document(name: str, names: dict[str, Any]) -> None:
 
     Code after ``.. skip: next "the reason"`` is not run.
 
-    :param names: what is there before, and afterwards.
-    :raises SybilFailure: if a session does not print what stands there; and whatever
-        a block raises.
+    :param names: the variables before the run; the code changes them.
+    :raises SybilFailure: if a session prints another output. Errors of a block are
+        raised unchanged.
     """
     document = read_document(name)
     document.namespace = names

@@ -1,4 +1,4 @@
-"""What is there before the code of a document runs: a CMS, and a photo in it."""
+"""The environments of the documents' code: a CMS, with a photo."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from flask_autotag import AssetRef
 from ..hosts import ESPRESSO, close, make_db, make_host, store_labels
 
 Names = dict[str, Any]
-#: Gets the folder in which the code runs.
+#: Prepares the folder in which the code runs, and yields variables.
 Stage = Callable[[Path], AbstractContextManager[Names]]
 
 
 @contextmanager
 def bare_stage(_folder: Path) -> Iterator[Names]:
-    """Nothing but a picture: the document makes ``app`` and ``db``."""
+    """Only a picture: the document creates ``app`` and ``db``."""
     names = _imports()
     try:
         yield names
     finally:
-        # Left behind by code that failed, it would be that of the next test.
+        # Code that failed may have left a context, which the next test would use.
         if has_app_context():
             app_ctx.pop()
         if "autotag" in names:
@@ -42,7 +42,7 @@ def bare_stage(_folder: Path) -> Iterator[Names]:
 
 @contextmanager
 def celery_stage(folder: Path) -> Iterator[Names]:
-    """A CMS before the extension is installed, and how to make another one."""
+    """A CMS before the extension is installed, and a function that creates another."""
     with cms_stage(folder) as names:
 
         def new_app() -> Flask:
@@ -65,7 +65,7 @@ def cms_stage(folder: Path) -> Iterator[Names]:
         AUTOTAG_RUNNER="inline",
     )
     db.init_app(app)
-    # Requests share the context that the document's code is in, and so would users.
+    # Requests share the context of the document's code, so the user would stay.
     app.teardown_request(lambda _error: g.pop("_login_user", None))
     with app.app_context():
         db.create_all()
@@ -98,7 +98,7 @@ def tagging_stage(folder: Path) -> Iterator[Names]:
 
 @contextmanager
 def recipe_stage(folder: Path) -> Iterator[Names]:
-    """The same, with nothing imported: a recipe can be copied as it is."""
+    """The same without imports, so that a recipe can be copied unchanged."""
     with cms_stage(folder) as names:
         there = ("__name__", "app", "db", "Photo", "photo", "path")
         yield {name: names[name] for name in there}
@@ -106,7 +106,7 @@ def recipe_stage(folder: Path) -> Iterator[Names]:
 
 @contextmanager
 def s3_stage(folder: Path) -> Iterator[Names]:
-    """A CMS before the extension is installed, and a server that speaks S3."""
+    """A CMS before the extension is installed, and a server with S3's protocol."""
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -124,24 +124,25 @@ def s3_stage(folder: Path) -> Iterator[Names]:
         server.stop()
 
 
-#: Of the documents that need another one than :func:`tagging_stage`.
+#: Stages of documents that need another one than :func:`tagging_stage`.
 STAGES: dict[str, Stage] = {
     "README": cms_stage,
     "celery": celery_stage,
     "json": cms_stage,
     "quickstart": bare_stage,
+    "recipes/binds": bare_stage,
     "recipes/s3": s3_stage,
 }
 
 
 def stage_of(document: str) -> Stage:
-    """Give the stage of a document."""
+    """Return the stage of a document."""
     usual = recipe_stage if document.startswith("recipes/") else tagging_stage
     return STAGES.get(document, usual)
 
 
 def _imports() -> Names:
-    """What any application that uses these libraries has imported."""
+    """Return the names that an application with these libraries imports."""
     ours = {name: getattr(flask_autotag, name) for name in flask_autotag.__all__}
     return ours | {
         "__name__": "cms",
@@ -163,5 +164,5 @@ def _add_photo(db: SQLAlchemy, model: Any) -> Any:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Put the picture in it that documents call ``path``."""
+    """Copy the picture that documents call ``path`` into the folder."""
     shutil.copy(ESPRESSO, folder / "photo.jpg")

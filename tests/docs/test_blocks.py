@@ -1,4 +1,4 @@
-"""The Python code of README and of the documentation does what is said of it."""
+"""The Python code of the README and the documentation works as described."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .documents import DOCUMENTS, TEXTS, read_document, run_document
 from .stages import prepare_folder, stage_of
 
 WITH_CODE = [name for name in DOCUMENTS if list(read_document(name))]
-#: What libraries do that is none of our business, by document.
+#: Warnings of libraries to ignore, by document.
 WARNINGS = {
     "recipes/sqlalchemy_file": "ignore:Unclosed file <tempfile.Spooled:ResourceWarning",
 }

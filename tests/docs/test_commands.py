@@ -1,4 +1,4 @@
-"""The commands of the documentation exist, with the options that it gives them."""
+"""The commands and options in the documentation exist."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import click
 import pytest
 
 from flask_autotag import AssetRef
-from flask_autotag.cli import autotag_cli
+from flask_autotag.cli.group import autotag_cli
 
 from ..hosts import ESPRESSO
 from .documents import TEXTS
 from .stages import tagging_stage
 
-#: A line of a block, or between two pairs of backquotes.
+#: A line of a block, or text between two pairs of backquotes.
 COMMAND = re.compile(r"(?:^ +(?:\$ )?|``)flask ([^`\n]*\bautotag [^`\n]+)", re.M)
 OPTION = re.compile(r"``(--[a-z][a-z-]*)[^`]*``")
 #: Options of other programs, by the program.
@@ -32,21 +32,25 @@ def read_commands() -> Iterator[tuple[str, str]]:
 
 
 def commands_of(command: click.Command) -> Iterator[click.Command]:
-    """Give *command* and all below it."""
+    """Yield *command* and all commands below it."""
     yield command
     if isinstance(command, click.Group):
-        for below in command.commands.values():
+        # The commands are imported when they are listed.
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
             yield from commands_of(below)
 
 
 def arguments_of(line: str) -> list[str]:
-    """Give what follows ``flask autotag``, without what only a shell reads."""
+    """Return the words after ``flask autotag``, without redirection and comments."""
     words = shlex.split(line.partition(" > ")[0], comments=True)
     return words[words.index("autotag") + 1 :]
 
 
 def parse(arguments: list[str]) -> None:
-    """Find the command, and read its options and how many arguments it has."""
+    """Find the command, and check its options and its number of arguments."""
     command: click.Command = autotag_cli
     context = click.Context(command)
     while isinstance(command, click.Group):
@@ -96,9 +100,9 @@ def test_there_are_commands() -> None:
         parse(["purge", "--weeks", "3"])
 
 
-#: What is not run, and why.
+#: Commands that are not run, with the reason.
 NOT_RUN = {
-    "models add": "needs a model to be downloaded, or of one's own",
+    "models add": "needs a download, or a model of the user",
     "models remove": "needs a model that was added",
     "worker": "runs until it is stopped",
     "downgrade-db base": "asks first",
@@ -106,12 +110,13 @@ NOT_RUN = {
     "downgrade-db 0001": "asks first",
     "untag": "asks first",
     "commit": "asks first",
+    "forget-orphans": "asks first",
     "explain": "names no image",
 }
 
 
 def is_run(command: str) -> bool:
-    """Whether it is none of those; they stand alone or before options."""
+    """Return whether the command is not in NOT_RUN, ignoring options."""
     words = command.partition(" --")[0]
     return words not in NOT_RUN and " ".join(words.split()[:2]) not in NOT_RUN
 
@@ -120,7 +125,7 @@ def is_run(command: str) -> bool:
 def test_the_commands_of(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They run, one after the other, in a CMS with a photo that is watched."""
+    """They run, one after the other, in a CMS with a watched photo."""
     monkeypatch.chdir(tmp_path)
     for file in ("a.jpg", "b.jpg", "photo.jpg"):
         shutil.copy(ESPRESSO, file)

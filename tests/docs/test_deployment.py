@@ -1,4 +1,4 @@
-"""The recipes for migrations, gunicorn and systemd, as programs of their own."""
+"""The recipes for migrations, gunicorn and systemd, as separate programs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PATIENCE = 60.0
 
 @pytest.fixture
 def cms(tmp_path: Path) -> Path:
-    """The folder of the example, with a photo; its tables are made by migrations."""
+    """The folder of the example, with tables that migrations have created."""
     folder = tmp_path / "cms"
     shutil.copytree(DEPLOYMENT, folder)
     run("flask db init", folder)
@@ -67,7 +67,7 @@ def run(line: str, folder: Path) -> str:
 
 @contextmanager
 def running(line: str, folder: Path, **more: str) -> Iterator[None]:
-    """Run a line of a shell for the block, and stop it with one signal."""
+    """Run a shell command for the block, and stop it with one signal."""
     process = subprocess.Popen(
         ["sh", "-c", f"exec env {line}"],
         cwd=folder,
@@ -87,13 +87,13 @@ def running(line: str, folder: Path, **more: str) -> Iterator[None]:
 
 
 class Client:
-    """Asks the CMS that listens at a port."""
+    """A client of the CMS at a free port."""
 
     def __init__(self) -> None:
         self.port = free_port()
 
     def upload(self) -> int:
-        """Upload the photo, once the server listens; give its number."""
+        """Upload the photo when the server listens, and return its id."""
         body = (
             b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"'
             b"\r\n\r\n%b\r\n--b--\r\n" % ESPRESSO.read_bytes()
@@ -160,7 +160,7 @@ UNITS = sorted([*DEPLOYMENT.glob("*.service"), *DEPLOYMENT.glob("*.timer")])
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_a_unit(unit: Path, tmp_path: Path) -> None:
-    """It is understood, where the programs that it names are."""
+    """systemd accepts it, if the programs that it names exist."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("there is no systemd-analyze")
     for each in UNITS:

@@ -1,4 +1,4 @@
-"""The configuration keys and extras that the documentation names exist."""
+"""The configuration keys and extras in the documentation exist."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import tomllib
 
 import pytest
 
-from flask_autotag.config import KEYS
 from flask_autotag.providers.registry import sections
+from flask_autotag.settings.config import KEYS
 
 from .documents import ROOT, TEXTS
 

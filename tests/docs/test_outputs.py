@@ -1,4 +1,4 @@
-"""What the documentation shows of a command's output is what it prints."""
+"""The outputs of commands in the documentation are those that they print."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from textwrap import dedent
 from flask import Flask
 
 from flask_autotag import AssetRef, image_uploaded
+from flask_autotag.classification.request import Classified
 from flask_autotag.jobs.worker import Worker
 from flask_autotag.providers.base import Label, Prediction
-from flask_autotag.store import Entry, store
-from flask_autotag.tagging import Classified
+from flask_autotag.tags.store import Entry, store
 
-from ..clouds import GOOGLE_ON
 from ..hosts import ESPRESSO, Host, make_host
+from ..providers.clouds import GOOGLE_ON
 from .documents import TEXTS
 
-#: What differs from one run to the next.
-TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d|waits for \d+ s")
+#: The parts that differ between runs.
+TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d|waiting for \d+ s")
 
 
 def shown(name: str, beginning: str) -> str:
-    """Give the literal block of a document that begins so, without its command."""
+    """Return the literal block of a document that begins so, without its command."""
     blocks = re.findall(r"::\n\n((?: +.*\n|\n)+)", TEXTS[name])
     [block] = [text for each in blocks if (text := dedent(each)).startswith(beginning)]
     return neutral(block.removeprefix(beginning) if beginning[0] == "$" else block)

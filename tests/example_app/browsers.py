@@ -1,4 +1,4 @@
-"""A real browser, and what is done in it again and again."""
+"""A real browser, and common steps in it."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ ARGUMENTS = (
     "--disable-sync",
 )
 
-#: Milliseconds that a photo may take to be tagged: a child process has to start.
+#: Milliseconds in which a photo must be tagged, including the start of a child.
 TAGGING = 30_000
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start Chromium; skip the test where there is none."""
+    """Start Chromium; skip the test if it is not installed."""
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:
         missing(f"No browser: none of {', '.join(CHROMIUM)} is installed.")
@@ -47,7 +47,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def watched_page(context: BrowserContext) -> Iterator[Page]:
-    """Open a page; what its console says fails the test."""
+    """Open a page; messages in its console fail the test."""
     page = context.new_page()
     complaints: list[str] = []
     page.on(
@@ -73,13 +73,13 @@ def sign_in(page: Page, served: Served, name: str) -> None:
 
 
 def follow(page: Page, link: Locator) -> None:
-    """Follow a link, until the scripts of the page that it leads to have run."""
+    """Follow a link, and wait for the scripts of the page."""
     with page.expect_navigation():
         link.click()
 
 
 def assert_accessible(page: Page, what: str) -> None:
-    # Its text is there before its style sheets.
+    # The text appears before the style sheets are loaded.
     page.wait_for_load_state()
     found = Axe().run(page)
     assert found.violations_count == 0, f"{what}: {found.generate_report()}"

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.datastructures import FileStorage
+from werkzeug.security import generate_password_hash
 from werkzeug.test import encode_multipart
 
 import example_app
-from example_app import create_app
+from example_app import create_app, models
 from example_app.models import Photo, db
 from example_app.seed import DEMO_ACCOUNTS
 
@@ -31,9 +33,18 @@ PASSWORDS = {account.name: account.password for account in DEMO_ACCOUNTS}
 MakeApp = Callable[..., Flask]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def quick_passwords() -> Iterator[None]:
+    """Hash passwords in one round: each test creates all accounts and signs in."""
+    quick = partial(generate_password_hash, method="pbkdf2:sha256:1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "generate_password_hash", quick)
+        yield
+
+
 @pytest.fixture
 def make_app(tmp_path: Path) -> Iterator[MakeApp]:
-    """Make the example on a database and a folder that all its makes share."""
+    """Create the example on a shared database and folder."""
     made: list[Flask] = []
 
     def make(**config: Any) -> Flask:
@@ -58,28 +69,28 @@ def make_app(tmp_path: Path) -> Iterator[MakeApp]:
 
 
 def end(app: Flask) -> None:
-    """Stop what the example keeps running, and close its database."""
+    """Stop the threads and processes of the example, and close its database."""
     state = app.extensions["autotag"].state_of(app)
     state.runner.stop()
-    state.pool.close()
+    state.close_children()
     with app.app_context():
         db.engine.dispose()
 
 
 @pytest.fixture
 def app(make_app: MakeApp) -> Flask:
-    """The example without photos; uploads are tagged before they return."""
+    """The example without photos; uploads are tagged before the request returns."""
     return make_app()
 
 
 @dataclass
 class Browser:
-    """A test client that somebody is signed in with."""
+    """A test client of a user who is signed in."""
 
     client: FlaskClient
 
     def get(self, path: str, **arguments: Any) -> Any:
-        # Buffered, so that the files that are served are closed.
+        # Buffered, so that served files are closed.
         return self.client.get(path, buffered=True, **arguments)
 
     def page(self, path: str) -> str:
@@ -91,8 +102,8 @@ class Browser:
         return self.client.post(path, **arguments)
 
     def upload(self, *files: tuple[bytes, str], instance: str = "news") -> Any:
-        """Send the form that browsers without scripts send."""
-        # Not left to the client, which does not close the file that it would make.
+        """Submit the form like a browser without scripts."""
+        # The client would not close a file that it created itself.
         boundary, body = encode_multipart(
             {"photos": [FileStorage(BytesIO(data), name) for data, name in files]}
         )
@@ -140,7 +151,7 @@ def espresso() -> bytes:
 
 
 def titles_in(page: str) -> list[str]:
-    """The titles of the photos on a page of the gallery."""
+    """Return the titles of the photos on a page of the gallery."""
     return re.findall(r"<h3>(.*?)</h3>", page)
 
 
@@ -154,17 +165,17 @@ class Served:
 
 @pytest.fixture
 def served(make_app: MakeApp, tmp_path: Path) -> Iterator[Served]:
-    """The example with a few photos, tagging in a thread, on a port of its own."""
+    """The example with a few photos and a tagging thread, on a free port."""
     photos = tmp_path / "photos"
     photos.mkdir()
-    # Dealt out in turn: castle and mountains to news.
+    # Assigned in turn: castle and mountains belong to news.
     for name in ("castle", "horse", "mountains"):
         shutil.copy(EXAMPLE_PHOTOS / f"{name}.jpg", photos)
     app = make_app(
         AUTOTAG_RUNNER="thread",
         WTF_CSRF_ENABLED=True,
         EXAMPLE_PHOTOS=str(photos),
-        # No tags but those of the photos.
+        # Only tags of the photos.
         AUTOTAG_SUGGESTION_THRESHOLD=1,
     )
     with serve(app) as made:
@@ -173,12 +184,13 @@ def served(make_app: MakeApp, tmp_path: Path) -> Iterator[Served]:
 
 @contextmanager
 def serve(app: Flask) -> Iterator[Served]:
-    """Put the example on a port of its own."""
+    """Serve the example on a free port."""
     with servers.serve(app) as url:
         yield Served(app, url)
 
 
-@pytest.fixture(scope="module")
+# Not session-scoped: Playwright keeps an event loop, and other tests run their own.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     from .browsers import chromium
 

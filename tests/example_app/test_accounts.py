@@ -1,4 +1,4 @@
-"""Who gets in, and where to."""
+"""Access to pages, and redirects after signing in."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_wrong_passwords_are_refused(app: Flask, name: str, password: str) -> No
     client = app.test_client()
     response = client.post("/sign-in", data={"name": name, "password": password})
     assert response.status_code == 401
-    assert "do not belong together" in response.text
+    assert "The name or the password is wrong." in response.text
     assert client.get("/news/").status_code == 302
 
 
@@ -106,7 +106,7 @@ def test_photos_of_another_instance_are_out_of_reach(
         assert nora.get(f"/news/{place}").status_code == 200
         assert sam.get(f"/news/{place}").status_code == 403
         assert sam.get(f"/shop/{place}").status_code == 404
-        # Not even by one who may see both, for a gallery links to its own.
+        # Even users of both: a gallery links only to its own photos.
         assert sign_in("ada", app).get(f"/shop/{place}").status_code == 404
     assert sam.post(f"/shop/photos/{photo.id}/delete").status_code == 404
     assert sam.post(f"/news/photos/{photo.id}/delete").status_code == 403

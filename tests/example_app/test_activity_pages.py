@@ -1,4 +1,4 @@
-"""The page of activity in a real browser, inside the example CMS."""
+"""The activity page in a real browser, inside the example CMS."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .conftest import MakeApp, Served, serve
 
 ACTIVITY = "/autotag/activity/shop"
 SYSTEM = "/autotag/system/activity"
-#: Milliseconds after which the page asks again, and a little.
+#: Milliseconds after which the page has requested an update.
 STEP = 5_500
 
 
 def write(served: Served, number: int = 1, **values: Any) -> None:
-    """Let jobs have failed, or something else become of them."""
+    """Set jobs to failed or to another state."""
     now = time.time()
     row = {
         "instance": "shop",
@@ -44,14 +44,14 @@ def write(served: Served, number: int = 1, **values: Any) -> None:
 
 @pytest.fixture
 def served(make_app: MakeApp) -> Iterator[Served]:
-    """The example without photos; nobody tags."""
+    """The example without photos and without a runner."""
     with serve(make_app(AUTOTAG_RUNNER="none", WTF_CSRF_ENABLED=True)) as made:
         yield made
 
 
 @pytest.fixture
 def page(context: BrowserContext, served: Served) -> Iterator[Page]:
-    """The activity of the shop, for who sets it up; its time is ours."""
+    """The activity page of the shop for its manager, with a controlled clock."""
     with watched_page(context) as page:
         sign_in(page, served, "mia")
         page.clock.install()
@@ -62,11 +62,11 @@ def page(context: BrowserContext, served: Served) -> Iterator[Page]:
 
 def test_it_is_up_to_date_without_reloading(page: Page, served: Served) -> None:
     mood = page.locator(".at-mood")
-    expect(mood).to_have_text("Nothing waits, and nothing has failed.")
+    expect(mood).to_have_text("No jobs are waiting, and none have failed.")
     write(served, 2)
     page.clock.run_for(STEP)
     expect(mood).to_have_text("Failed: 2.")
-    # What needs somebody is read out; what only counts on is not.
+    # Problems are announced; changing counts are not.
     said = page.locator("[data-said]")
     expect(said).to_have_text("Failed: 2.")
     write(served, state="done", error_code=None)
@@ -94,15 +94,18 @@ def test_focus_place_and_what_is_open_stay(page: Page, served: Served) -> None:
 def test_a_button_keeps_the_focus_and_works(page: Page, served: Served) -> None:
     write(served, 2)
     page.clock.run_for(STEP)
+    failures = page.locator("#autotag-trouble .at-reason strong")
+    # The page asks again only after the answer: until then the clock moves for nothing.
+    expect(failures).to_have_text("2")
     retry = page.get_by_role("button", name="Retry: image_missing")
     retry.focus()
     write(served)
     page.clock.run_for(STEP)
-    expect(page.locator("#autotag-trouble .at-reason strong")).to_have_text("3")
+    expect(failures).to_have_text("3")
     expect(retry).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator(".at-notice")).to_have_text("To be tried again: 3.")
-    expect(page.locator(".at-mood")).to_contain_text("Waiting: 3; at work: 0.")
+    expect(page.locator(".at-notice")).to_have_text("Queued again: 3.")
+    expect(page.locator(".at-mood")).to_contain_text("Waiting: 3; in progress: 0.")
 
 
 def test_it_asks_only_while_somebody_looks(page: Page, served: Served) -> None:
@@ -153,7 +156,7 @@ def test_without_scripts(browser: Browser, served: Served) -> None:
     page.goto(served.url + ACTIVITY)
     expect(page.locator(".at-mood")).to_have_text("Failed: 2.")
     expect(page.get_by_role("button", name="Pause updates")).to_have_count(0)
-    page.get_by_text("The same as a table").click()
+    page.get_by_text("Show as a table").click()
     expect(page.locator("#autotag-day-table tbody tr")).to_have_count(24)
     page.get_by_role("button", name="Dismiss: image_missing").click()
     expect(page.locator(".at-notice")).to_have_text("Dismissed: 2.")

@@ -1,4 +1,4 @@
-"""The example in a real browser: what scripts, styles and the keyboard do."""
+"""The example in a real browser: scripts, styles and the keyboard."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DROP = """([name, text]) => {
 
 @pytest.fixture
 def page(context: BrowserContext, served: Served) -> Iterator[Page]:
-    """A page on which nora is signed in; what the console says fails the test."""
+    """A page on which nora is signed in; messages in its console fail the test."""
     with watched_page(context) as page:
         sign_in(page, served, "nora")
         expect(page.get_by_role("heading", level=1)).to_have_text("News")
@@ -116,7 +116,7 @@ def test_the_keyboard_is_enough(page: Page, served: Served) -> None:
     ):
         page.keyboard.press(key)
         expect(page.get_by_role("heading", level=1)).to_have_text(title)
-        # The heading is there before the script that listens to the arrows.
+        # The heading appears before the script that handles the arrow keys.
         page.wait_for_load_state()
     opener = page.get_by_role("link", name="Delete…")
     opener.focus()

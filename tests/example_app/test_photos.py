@@ -1,10 +1,12 @@
-"""Uploading, looking, filtering, deleting."""
+"""Uploading, viewing, filtering and deleting photos."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -14,7 +16,8 @@ from werkzeug.datastructures import FileStorage
 from example_app.models import Photo, db
 from example_app.tagging import autotag
 from example_app.uploads import title_of_upload
-from flask_autotag import Progress, image_uploaded
+from flask_autotag import AutoTag, Progress, image_uploaded
+from flask_autotag.jobs.worker import Worker
 
 from .conftest import (
     EXAMPLE_PHOTOS,
@@ -211,10 +214,10 @@ def test_filtering(nora: Browser, sam: Browser) -> None:
     assert titles_in(page) == ["espresso.jpg"] * 2
     assert "Remove the filter" in page
     assert 'href="/news/">Clear the filter</a>' in page
-    # Only what would leave something is offered.
+    # Only filters with results are offered.
     assert 'href="/news/?tag=espresso&amp;tag=drink"' in page
     assert 'href="/news/?tag=espresso&amp;tag=castle"' not in page
-    # Case does not matter, and a tag counts once.
+    # Case makes no difference, and a tag counts once.
     assert len(titles_in(nora.page("/news/?tag=ESPRESSO&tag=espresso"))) == 2
     page = nora.page("/news/?tag=espresso&tag=castle")
     assert titles_in(page) == []
@@ -260,7 +263,7 @@ def test_deleting(app: Flask, nora: Browser, tmp_path: Path) -> None:
     nora.upload(example("espresso"), example("castle"))
     photo = photos_of(app)[0]
     page = nora.page(f"/news/photos/{photo.id}/delete")
-    assert "will be gone for good" in page
+    assert "will be deleted permanently" in page
     assert len(photos_of(app)) == 2
     response = nora.post(f"/news/photos/{photo.id}/delete")
     assert response.location == "/news/"
@@ -322,7 +325,7 @@ def test_an_editor_changes_the_tags_of_a_photo(app: Flask, nora: Browser) -> Non
     nora.upload(example("wall-clock"))
     (photo,) = photos_of(app)
     page = nora.page(f"/news/photos/{photo.id}")
-    signed = re.search(r'name="image" value="([^"]+)"', page)
+    signed = re.search(r'name="image"[^>]* value="([^"]+)"', page)
     assert signed is not None
     data = {"image": signed[1], "next": f"/news/photos/{photo.id}"}
     response = nora.post("/autotag/edit/news", data={**data, "add": "Kitchen"})
@@ -337,3 +340,26 @@ def test_the_header_leads_editors_to_review(nora: Browser) -> None:
     assert nora.page("/autotag/review/news")
     assert nora.get("/autotag/review/shop").status_code == 403
     assert nora.get("/autotag/instances/news").status_code == 403
+
+
+def test_a_photo_that_is_tagged_while_its_page_is_read_is_asked_for_again(
+    make_app: MakeApp, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(AUTOTAG_RUNNER="none")
+    nora = sign_in("nora", app)
+    nora.upload(example("wall-clock"))
+    (photo,) = photos_of(app)
+
+    def tag_after(read: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any) -> Any:
+            found = read(*arguments)
+            Worker(app, autotag.state_of(app)).drain()
+            return found
+
+        return wrapped
+
+    for name in ("preload", "progress"):
+        read = tag_after(getattr(AutoTag, name))
+        monkeypatch.setattr(AutoTag, name, read)
+    [told] = nora.get(f"/news/photos/tags?ids={photo.id}").json["photos"]
+    assert told["pending"] or "clock" in told["html"]

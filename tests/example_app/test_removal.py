@@ -1,8 +1,8 @@
-"""Without the extension: the example runs on when the lines of the quick start go.
+"""The example works without the extension, when the lines that use it are removed.
 
-The rule: the package ``tagging`` is deleted, and in what is left each line of Python
-or of a template that names ``tagging`` or ``autotag``. Nothing else is changed. The
-docstring of the application, which tells of the rule, is no code and stays.
+The test deletes the package ``tagging``, and each line of Python or of a template that
+names ``tagging`` or ``autotag``. Nothing else is changed. The docstring of the
+application, which lists these lines, is not code and stays.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .conftest import ESPRESSO, EXAMPLE_PHOTOS, MakeApp, end, photos_of
 SOURCE = Path(example_app.__file__).parent
 NAMES_IT = re.compile("tagging|autotag", re.IGNORECASE)
 
-#: How many lines go, of which file.
+#: The number of removed lines of each file.
 LINES = {
     "__init__.py": 2,
     "library.py": 3,
@@ -41,7 +41,7 @@ LINES = {
     "templates/upload.html": 1,
 }
 
-#: Uses what is left, where the extension cannot be imported; tells what it saw.
+#: Uses the remaining application without the extension, and prints the results.
 PROGRAM = """
 import json, re, sys
 
@@ -96,7 +96,7 @@ def is_of_us(path: Path) -> bool:
 
 
 def rest() -> Iterator[Path]:
-    """The files of the application that people have written, without our package."""
+    """Yield the source files of the application, without the package ``tagging``."""
     for path in sorted(SOURCE.rglob("*")):
         kind = path.suffix in (".py", ".html", ".txt", ".css", ".js", ".svg")
         if kind and not is_of_us(path) and "instance" not in path.parts:
@@ -104,7 +104,7 @@ def rest() -> Iterator[Path]:
 
 
 def split(path: Path) -> tuple[list[str], list[str]]:
-    """Give the lines of a file that stay, and those that go."""
+    """Return the lines of a file that stay, and the removed ones."""
     stay, go = [], []
     code_begins = docstring_of(path) if path.name == "__init__.py" else 0
     for number, line in enumerate(path.read_text().splitlines(keepends=True)):
@@ -116,7 +116,7 @@ def split(path: Path) -> tuple[list[str], list[str]]:
 
 
 def docstring_of(path: Path) -> int:
-    """Give the number of the line with which the docstring of a module ends."""
+    """Return the number of the last line of a module's docstring."""
     return ast.parse(path.read_text()).body[0].end_lineno or 0
 
 
@@ -139,13 +139,13 @@ def test_no_table_of_the_application_refers_to_ours(app: Flask) -> None:
         for name, table in db.metadata.tables.items():
             targets = {key.column.table.name for key in table.foreign_keys}
             ours = {one for one in targets if one.startswith("autotag_")}
-            # And the other way round: theirs may be changed and dropped as ever.
+            # Nor the other way round: the host can still change and drop its tables.
             assert ours == (targets if name.startswith("autotag_") else set()), name
 
 
 @pytest.fixture
 def before(make_app: MakeApp, tmp_path: Path) -> Flask:
-    """The example, of whose photos three are of news; all are tagged."""
+    """The example with three photos of news; all are tagged."""
     photos = tmp_path / "photos"
     photos.mkdir()
     for name in ("castle", "horse", "mountains", "pagoda", "penguin"):
@@ -155,7 +155,7 @@ def before(make_app: MakeApp, tmp_path: Path) -> Flask:
 
 @pytest.fixture
 def without(tmp_path: Path) -> Path:
-    """A folder with the example as it is when the lines are gone."""
+    """A folder with the example without the lines."""
     folder = tmp_path / "without"
     for path in rest():
         target = folder / "example_app" / path.relative_to(SOURCE)
@@ -200,11 +200,11 @@ def test_the_rest_runs_on_without_it(
     for path, page in seen["pages"].items():
         assert not re.search(r"\btag|\bautotag|undefined", page, re.IGNORECASE), path
 
-    # And it can be installed again: the tags are where they were.
+    # The extension can be installed again, and the tags are still there.
     again = make_app()
     with again.app_context():
         assert [tag.name for tag in autotag.tags_for(others[0])]
-        # What was deleted meanwhile is for the host to say.
+        # The host has to report images that were deleted meanwhile.
         assert [tag.name for tag in autotag.tags_for(first)] == tags
         assert db.session.scalar(select(func.count()).select_from(Photo)) == 6
         states = {one.state for one in autotag.progress(photos_of(again)).values()}

@@ -26,7 +26,7 @@ DOGS = 26
 
 @pytest.fixture
 def served(make_app: MakeApp) -> Iterator[Served]:
-    """Photos that may show a dog, some of them a cat; nobody tags."""
+    """Photos with the suggestions dog and, for some, cat; without a runner."""
     app = make_app(AUTOTAG_RUNNER="none", WTF_CSRF_ENABLED=True)
     host = Host(app, db, Photo, autotag)  # type: ignore[arg-type]
     with app.app_context():
@@ -45,14 +45,14 @@ def served(make_app: MakeApp) -> Iterator[Served]:
 
 @pytest.fixture
 def page(context: BrowserContext, served: Served) -> Iterator[Page]:
-    """A page on which the editor is signed in; what the console says fails the test."""
+    """A page of the signed-in editor; messages in its console fail the test."""
     with watched_page(context) as page:
         sign_in(page, served, "nora")
         yield page
 
 
 def count(served: Served, state: str, name: str = "dog") -> int:
-    """How many photos have a tag in a state."""
+    """Return the number of photos with a tag in a state."""
     with served.app.app_context():
         assigned, tag = autotag.models.assignment, autotag.models.tag
         found = db.session.scalar(
@@ -65,7 +65,7 @@ def count(served: Served, state: str, name: str = "dog") -> int:
 
 
 def tab_to(page: Page, place: Locator) -> None:
-    """Press the Tab key until something has the focus."""
+    """Press the Tab key until an element has the focus."""
     for _ in range(60):
         if place.evaluate("each => each === document.activeElement"):
             return
@@ -89,8 +89,8 @@ def test_twenty_suggestions_are_reviewed_by_keyboard_alone(
     page.wait_for_url(f"**{REVIEW}")
     tab_to(page, page.get_by_role("link", name="dog"))
     page.keyboard.press("Enter")
-    expect(page.get_by_text("It is suggested for 26 images.")).to_be_visible()
-    expect(page.get_by_text("Keys, on an image:")).to_be_visible()
+    expect(page.get_by_text("Suggested for 26 images.")).to_be_visible()
+    expect(page.get_by_text("Keys on an image:")).to_be_visible()
     expect(cards(page)).to_have_count(24)
     tab_to(page, cards(page).first)
     for number in range(20):
@@ -105,19 +105,21 @@ def test_twenty_suggestions_are_reviewed_by_keyboard_alone(
     page.keyboard.press("s")
     expect(notice(page)).to_have_text("Accepted 10, rejected 10.")
     expect(cards(page)).to_have_count(6)
-    # It goes on where it was, and says what came of it.
+    # The review continues at the same place, and shows the result.
     expect(cards(page).first).to_be_focused()
     expect(said).to_have_text("Accepted 10, rejected 10.")
     assert count(served, "applied") == count(served, "rejected") == 10
     for _ in range(6):
         page.keyboard.press("Enter")
-    expect(said).to_contain_text("That was the last one here: S saves.")
+    expect(said).to_contain_text(
+        "That was the last image on this page. Press S to save."
+    )
     page.keyboard.press("s")
     expect(page.get_by_role("heading", level=1)).to_have_text("cat")
     assert count(served, "applied") == 16
     tab_to(page, page.get_by_role("button", name="Undo"))
     page.keyboard.press("Enter")
-    expect(notice(page)).to_have_text("Suggestions that are back: 6.")
+    expect(notice(page)).to_have_text("Restored suggestions: 6.")
     assert count(served, "suggested") == 6
 
 
@@ -224,7 +226,7 @@ def test_the_tag_field_works_in_place(page: Page, served: Served) -> None:
 def test_what_cannot_be_a_tag_is_said_in_place(
     context: BrowserContext, served: Served
 ) -> None:
-    # The browser itself complains of the 422 in its console.
+    # The browser itself logs the 422 in its console.
     page = context.new_page()
     sign_in(page, served, "nora")
     page.goto(f"{served.url}/news/photos/1")
@@ -233,7 +235,7 @@ def test_what_cannot_be_a_tag_is_said_in_place(
     expect(page.get_by_text("Type a tag first.")).to_be_visible()
     field.fill("\u200b")
     field.press("Enter")
-    said = page.get_by_text("A tag needs a name of 1 to 100 characters.")
+    said = page.get_by_text("The name of a tag must have 1 to 100 characters.")
     expect(said).to_be_visible()
     expect(field).to_have_value("\u200b")
 
@@ -246,7 +248,7 @@ def test_who_is_signed_out_is_asked_to_sign_in(
     page.goto(f"{served.url}/news/photos/1")
     context.clear_cookies()
     page.get_by_role("button", name="Remove grass").click()
-    expect(page.get_by_text("The form was too old to be trusted.")).to_be_visible()
+    expect(page.get_by_text("The form has expired.")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -280,13 +282,13 @@ def test_it_works_without_scripts(browser: Browser, served: Served) -> None:
     sign_in(page, served, "nora")
     page.get_by_role("link", name="Review", exact=True).click()
     page.get_by_role("link", name="cat").click()
-    expect(page.get_by_text("Keys, on an image:")).to_be_hidden()
+    expect(page.get_by_text("Keys on an image:")).to_be_hidden()
     page.get_by_label("Accept").first.check()
     page.get_by_label("Reject").last.check()
     page.get_by_role("button", name="Save").click()
     expect(notice(page)).to_have_text("Accepted 1, rejected 1.")
     page.get_by_role("button", name="Undo").click()
-    expect(notice(page)).to_have_text("Suggestions that are back: 2.")
+    expect(notice(page)).to_have_text("Restored suggestions: 2.")
     page.get_by_role("button", name="Accept the rest of this page").click()
     expect(notice(page)).to_contain_text("Accepted 3, rejected 0.")
     page.goto(f"{served.url}/news/photos/1")

@@ -1,4 +1,4 @@
-"""Finding photos by their tags: the search field, facets, the cloud, photos alike."""
+"""Finding photos by tags: search field, facets, cloud, similar photos."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .test_photos import example
 
 @pytest.fixture
 def photos(app: Flask, nora: Browser) -> list[Photo]:
-    """Two espressi, one of which somebody calls breakfast, and a castle."""
+    """Two espressi, one with the added tag breakfast, and a castle."""
     nora.upload(example("espresso"), example("castle"), example("espresso"))
     first, castle, last = photos_of(app)
     with app.app_context():
@@ -32,7 +32,7 @@ def soup(browser: Browser, path: str) -> BeautifulSoup:
 
 
 def filters(page: BeautifulSoup) -> dict[str, int]:
-    """The tags that are offered to filter by, with their numbers."""
+    """Return the tags offered as filters, with their counts."""
     found: dict[str, int] = {}
     for link in page.select(".filters a"):
         name = link.select_one(".filter-name")
@@ -68,7 +68,7 @@ def test_the_filters_count_the_latest_photos_only(
     page = soup(nora, "/news/?tag=espresso")
     assert filters(page) == {"breakfast": 1, "drink": 1, "espresso": 1}
     assert said in page.get_text()
-    # Without a filter they are kept, not counted.
+    # Without a filter, stored counts are used.
     page = soup(nora, "/news/")
     assert filters(page)["espresso"] == 2
     assert said not in page.get_text()
@@ -83,7 +83,7 @@ def test_the_search_field_keeps_what_was_chosen(
     assert (kept["name"], kept["value"]) == ("tag", "espresso")
     offered = [str(option["value"]) for option in form.select("option")]
     assert offered == ["drink", "espresso", "breakfast"]
-    # As a browser sends it, with an empty field too.
+    # A browser also sends the empty field.
     assert nora.get("/news/?tag=espresso&tag=").status_code == 200
 
 
@@ -143,7 +143,7 @@ def test_links_stay_among_the_chosen_photos(nora: Browser, photos: list[Photo]) 
     page = soup(nora, "/news/?tag=espresso")
     cards = [str(link["href"]) for link in page.select(".card-link")]
     assert cards == [f"/news/photos/{one.id}?tag=espresso" for one in photos[::-2]]
-    # One that names the instance leads to all of its photos.
+    # A link that names the instance leads to all of its photos.
     (instance,) = page.select(".instances a")
     assert instance["href"] == "/news/"
     page = soup(nora, f"{last}?tag=espresso")
@@ -182,6 +182,6 @@ def test_a_page_of_the_gallery_asks_as_much_for_many_photos(
 
     few = asked()
     nora.upload(*[example("castle")] * 4)
-    # The page once more: the first time it says that they were uploaded.
+    # Load the page again: the first time it shows the message about the upload.
     nora.page("/news/")
     assert asked() == few

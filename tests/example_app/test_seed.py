@@ -1,4 +1,4 @@
-"""The first start, and those after it."""
+"""The first start, and later ones."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from flask_autotag.vocabulary import TagName, tag_name
-from flask_autotag.words import change_words
+from flask_autotag.settings.stored_words import change_words
+from flask_autotag.settings.tag_names import TagName, tag_name
 
-from ..vendors import Answer, vendor
+from ..providers.vendors import Answer, vendor
 from .browsers import TAGGING, assert_accessible, sign_in, watched_page
 from .conftest import ESPRESSO, EXAMPLE_PHOTOS, MakeApp, Served, serve
 
@@ -23,26 +23,28 @@ SYSTEM, SHOP, NEWS = (
     "/autotag/instances/news",
 )
 PAGES = ("/autotag/", SYSTEM, SHOP, "/autotag/system/history", "/autotag/history/shop")
-#: A photo of which the model is sure of one thing and suspects several others.
+#: A photo with one label of high confidence and several of low confidence.
 AMBIGUOUS = EXAMPLE_PHOTOS / "wall-clock.jpg"
 
 
 @pytest.fixture
 def page(context: BrowserContext, served: Served) -> Iterator[Page]:
-    """A page on which the administrator of all is signed in."""
+    """A page on which the administrator of all instances is signed in."""
     with watched_page(context) as page:
         sign_in(page, served, "ada")
         yield page
 
 
 def threshold(page: Page) -> Locator:
-    """The field in TensorFlow's section."""
+    """Return the field in TensorFlow's section."""
     return page.locator("#autotag-tensorflow-confidence-threshold")
 
 
 def save(page: Page) -> None:
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("Saved. It holds for the next image.")).to_be_visible()
+    expect(
+        page.get_by_text("Saved. The change applies from the next image on.")
+    ).to_be_visible()
 
 
 def set_threshold(page: Page, served: Served, path: str, value: str) -> None:
@@ -81,7 +83,7 @@ def test_a_threshold_for_the_system_and_another_for_the_shop(
     page.goto(served.url + SHOP)
     page.get_by_role("button", name="Reset: Confidence threshold").click()
     expect(threshold(page)).to_have_value("")
-    expect(page.get_by_text("inherits again as soon as you save")).to_be_visible()
+    expect(page.get_by_text("inherit again as soon as you save")).to_be_visible()
     save(page)
     assert tags_after_upload(page, served, "shop") == in_news
 
@@ -95,7 +97,7 @@ def test_dragging_a_threshold_shows_what_would_apply(
     rows = page.locator("tr[data-label]")
     expect(rows.first).to_be_visible(timeout=TAGGING)
     assert rows.count() > 2
-    # The place on the page, and the file, stay.
+    # The scroll position and the chosen file stay.
     expect(page.locator("#autotag-try-result")).to_be_in_viewport()
     assert page.locator("#autotag-image").evaluate("each => each.files.length") == 1
 
@@ -111,7 +113,7 @@ def test_dragging_a_threshold_shows_what_would_apply(
     expect(threshold(page)).to_have_value("1.00")
     expect(page.locator("tr.at-applies")).to_have_count(0)
     expect(summary).to_have_text("No tag would apply.")
-    # The server says the same.
+    # The server has the same result.
     threshold(page).fill("0.01")
     by_script = page.locator("[data-outcome]").all_text_contents()
     page.get_by_role("button", name="Try", exact=True).click()
@@ -119,12 +121,12 @@ def test_dragging_a_threshold_shows_what_would_apply(
     assert page.locator("[data-outcome]").all_text_contents() == by_script
 
 
-#: What says how labels were judged.
+#: The parts of the page that show how labels were judged.
 JUDGED = (
     "[data-outcome], [data-trial-summary], [data-trial-suggested], tr.at-applies th"
 )
-#: What a vendor says: broader concepts and one below, words on which something was
-#: decided, and one that two labels say.
+#: A vendor's labels: broader concepts and a narrower one, words with rules, and a name
+#: that two labels share.
 SAID = (
     ("n00015388", "animal", 0.97),
     ("n01861778", "mammal", 0.9),
@@ -144,14 +146,14 @@ SAID = (
 
 @pytest.fixture(params=[1, 4])
 def most(request: pytest.FixtureRequest) -> int:
-    """How many tags an image may have."""
+    """Return the field for the maximum number of tags."""
     made: int = request.param
     return made
 
 
 @pytest.fixture
 def judged(make_app: MakeApp, most: int) -> Iterator[Served]:
-    """The example with words of all kinds, and a vendor that says such things."""
+    """The example with all kinds of words, and a vendor with such labels."""
     labels = [
         {"mid": mid, "description": name, "score": score} for mid, name, score in SAID
     ]
@@ -203,17 +205,17 @@ def test_the_script_judges_as_the_server_does(
             seen |= {sentence.split(",")[-1].strip() for sentence in by_script}
             with page.expect_response(judged.url + SHOP) as answered:
                 page.get_by_role("button", name="Try", exact=True).click()
-            # What came, and not what the script made of it.
+            # The HTML from the server, before the script changes it.
             sent = BeautifulSoup(answered.value.text(), "html.parser")
             by_server = [one.get_text() for one in sent.select(JUDGED)]
             assert words_of(by_server) == by_script, thresholds
             expect(page.locator("#autotag-try-result")).to_be_focused()
         assert {
             "blocked",
-            "a narrower tag says more",
+            "a more specific tag applies",
             f"over the maximum of {most}",
-            "cannot be a tag",
-            "said more surely by another label",
+            "not a valid tag name",
+            "another label for this tag scores higher",
             "reaches 0.35",
             "below 0.90; suggested for review",
             "below 0.60",
@@ -230,7 +232,7 @@ def set_thresholds(page: Page, google: str, suggestion: str, tensorflow: str) ->
 
 
 def judgement(page: Page) -> list[str]:
-    """All that the page says of the labels."""
+    """Return the text of the page about the labels."""
     return words_of(page.locator(JUDGED).all_text_contents())
 
 
@@ -259,7 +261,7 @@ def test_what_would_change_and_then_does(page: Page, served: Served) -> None:
     expect(figures).to_have_text(["0", "0", "2", str(before)])
     page.get_by_label("Apply to existing images too").check()
     save(page)
-    expect(page.get_by_text("Existing images are being brought up")).to_be_visible()
+    expect(page.get_by_text("Existing images are being updated")).to_be_visible()
     page.goto(f"{served.url}/news/")
     for _ in range(50):
         if page.locator(".chip").count() == 0:
@@ -288,7 +290,9 @@ def test_a_mistake_is_marked_and_a_link_leads_there(
     page.keyboard.press("Control+A")
     page.keyboard.type("3")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Saved. It holds for the next image.")).to_be_visible()
+    expect(
+        page.get_by_text("Saved. The change applies from the next image on.")
+    ).to_be_visible()
 
 
 def test_the_keyboard_is_enough(page: Page, served: Served) -> None:

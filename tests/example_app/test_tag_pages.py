@@ -11,12 +11,12 @@ from .browsers import TAGGING, assert_accessible, sign_in, watched_page
 from .conftest import Served
 
 NEWS, SYSTEM = "/autotag/tags/news", "/autotag/system/tags"
-SAVED = "Saved. Existing images are being brought up to date in the background."
+SAVED = "Saved. Existing images are being updated in the background."
 
 
 @pytest.fixture
 def page(context: BrowserContext, served: Served) -> Iterator[Page]:
-    """The list of tags of the news, all of whose photos are tagged."""
+    """The list of tags of news, whose photos are all tagged."""
     with watched_page(context) as page:
         open_tags(page, served)
         yield page
@@ -34,7 +34,7 @@ def tags(page: Page) -> list[str]:
 
 
 def expect_chips(page: Page, served: Served, *names: str) -> None:
-    """Look at the photos until they have the tags."""
+    """Reload the photos until they have the tags."""
     page.goto(f"{served.url}/news/")
     chips = page.locator(".chip")
     for _ in range(50):
@@ -48,7 +48,7 @@ def expect_chips(page: Page, served: Served, *names: str) -> None:
 
 
 def ask(page: Page, form: str) -> None:
-    # A form is there before the script that asks in place.
+    # The form appears before the script that submits it in place.
     page.wait_for_load_state()
     page.get_by_role("button", name=f"What would change? ({form})").click()
     expect(page.locator("#autotag-preview-result")).to_be_focused()
@@ -62,15 +62,15 @@ def test_a_tag_is_renamed(page: Page, served: Served) -> None:
     page.get_by_label("Another word for it").fill("fort")
     ask(page, "Rename")
     expect(page.locator(".at-figures dd")).to_have_text(["1", "1", "1", "1"])
-    # What was typed elsewhere is still there.
+    # Text in other fields is still there.
     expect(page.get_by_label("Another word for it")).to_have_value("fort")
     page.get_by_role("button", name="Rename", exact=True).click()
     expect(page.get_by_text(SAVED)).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_text("Stronghold")
     expect_chips(page, served, "Stronghold", *others)
     page.goto(f"{served.url}/autotag/tag/news?key={first}")
-    expect(page.get_by_text(f"{first} is called Stronghold now.")).to_be_visible()
-    page.get_by_role("button", name=f"Take back: {first}").click()
+    expect(page.get_by_text(f"{first} is now called Stronghold.")).to_be_visible()
+    page.get_by_role("button", name=f"Remove: {first}").click()
     expect_chips(page, served, first, *others)
 
 
@@ -135,11 +135,11 @@ def test_a_file_is_imported(page: Page, served: Served) -> None:
     with page.expect_download() as download:
         page.get_by_role("link", name="Export as CSV").click()
     text = download.value.path().read_text()
-    assert "unicorn,,yes,," in text
+    assert '"unicorn","","yes","",""' in text
 
 
 def addresses(page: Page) -> list[str]:
-    """The pages of tags, with something on each."""
+    """The pages of tags, each with content."""
     key = tags(page)[0]
     return [
         f"{NEWS}?sort=use",
@@ -194,7 +194,7 @@ def test_it_works_without_scripts(browser: Browser, served: Served) -> None:
     sign_in(page, served, "ada")
     page.goto(served.url + NEWS)
     page.get_by_label("Word", exact=True).fill("unicorn")
-    page.get_by_label("What is decided").select_option("Block it")
+    page.get_by_label("Decision").select_option("Block it")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_text(SAVED)).to_be_visible()
     page.get_by_label("Search").fill("uni")

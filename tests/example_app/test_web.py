@@ -1,4 +1,4 @@
-"""Headers, errors, and what the markup promises."""
+"""Headers, errors and markup."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def test_the_session_cookie_is_kept_from_scripts(app: Flask) -> None:
 
 def test_errors_are_pages(nora: Browser) -> None:
     for path, status, words in (
-        ("/missing", 404, "nothing at this address"),
+        ("/missing", 404, "There is no such page."),
         ("/news/photos/5", 404, "no such photo in News"),
-        ("/shop/", 403, "not for Shop"),
+        ("/shop/", 403, "no access to Shop"),
     ):
         response = nora.get(path)
         assert response.status_code == status
@@ -66,7 +66,7 @@ def test_an_unexpected_error_does_not_ask_the_database(
     monkeypatch.setattr("example_app.library.page_of", fail)
     response = nora.get("/news/")
     assert response.status_code == 500
-    assert "not your fault" in response.text
+    assert "An error occurred on the server." in response.text
     assert "secret detail" not in response.text
     assert "Sign out" not in response.text
 

@@ -1,4 +1,4 @@
-"""Which transaction an upload's job is in: rollback leaves none, commit leaves one."""
+"""The transaction of an upload's job: a rollback leaves no job, a commit leaves one."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_after_commit_the_job_commits_alone(any_host: Host) -> None:
 def test_a_transaction_that_only_read_is_not_joined(any_host: Host) -> None:
     with any_host.app.app_context():
         photo = any_host.add_photo()
-        # Expired by the commit, so this begins a transaction that nobody commits.
+        # Expired by the commit, so this begins a transaction that is not committed.
         assert photo.path == "photo.jpg"
         send(any_host, photo)
 
@@ -269,7 +269,7 @@ def test_an_object_that_is_never_saved_is_reported_at_the_commit(host: Host) -> 
 
 def test_an_uninvolved_application_is_left_alone(host: Host) -> None:
     with host.app.app_context():
-        # The proxy is no application; its object is.
+        # The proxy is not the application; the object behind it is.
         image_uploaded.send(current_app, asset=AssetRef("photo", "1"), image=jpeg())
         assert len(host.jobs()) == 1
         image_uploaded.send(object(), asset=AssetRef("photo", "2"), image=jpeg())
@@ -332,7 +332,7 @@ def test_an_application_that_was_forgotten_is_told_once(
 ) -> None:
     other = Flask("other")
     image_uploaded.send(other, asset=AssetRef("photo", "1"), image=jpeg())
-    # One of each AutoTag that there is in the process.
+    # One of each AutoTag in the process.
     told = len(caplog.records)
     image_uploaded.send(other, asset=AssetRef("photo", "2"), image=jpeg())
     assert len(caplog.records) == told

@@ -14,8 +14,8 @@ import pytest
 
 from ..hosts import ESPRESSO, Host
 from ..servers import free_port
+from ..waiting import wait_for
 from .programs import write_program
-from .test_worker import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses gunicorn")
 
@@ -111,7 +111,7 @@ def test_the_reloader_works_in_the_process_that_serves(
 def test_a_host_of_gevent_goes_on_while_a_child_works(
     host: Host, tmp_path: Path
 ) -> None:
-    """A hanging child keeps the thread waiting, and nobody else."""
+    """A hanging child blocks only the thread that waits for it."""
     pytest.importorskip("gevent")
     write_program(
         tmp_path,
@@ -122,12 +122,12 @@ def test_a_host_of_gevent_goes_on_while_a_child_works(
         """,
         after=f"""
             import os, signal, time
-            from flask_autotag.sandbox import pool
+            from flask_autotag.classification.sandbox import pool
 
             class Stopped(pool.ChildProcess):
-                def send(self, request, data):
-                    os.kill(self._process.pid, signal.SIGSTOP)
-                    super().send(request, data)
+                def send(self, *question):
+                    os.kill(self.pid, signal.SIGSTOP)
+                    super().send(*question)
 
             pool.ChildProcess = Stopped
             photo = AssetRef("photo", "1")
@@ -154,5 +154,5 @@ def test_a_host_of_gevent_goes_on_while_a_child_works(
         timeout=60,
         check=True,
     )
-    # Two seconds of sleeping a hundredth; blocked, it would be a handful.
+    # Two seconds of sleeps of 10 ms; a blocked loop would count only a few.
     assert int(done.stdout) > 20

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,22 +17,19 @@ from flask import Flask
 from sqlalchemy import update
 
 from flask_autotag import AssetRef, image_tagged, image_uploaded, tagging_failed
+from flask_autotag.classification.sandbox.child_process import ChildProcess
+from flask_autotag.jobs.leases import Leases
+from flask_autotag.jobs.worker import Worker
 
 from ..hosts import ESPRESSO, ESPRESSO_TAGS, Host, jpeg, make_host
+from ..waiting import wait_for
+from .queues import make_due
 
 PHOTO = AssetRef("photo", "1")
 
 
-def wait_for(condition: Any, seconds: float = 30.0) -> None:
-    """Wait until *condition* holds; fail if it does not in that time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def test_an_upload_ends_as_tags(database_url: str) -> None:
-    with make_host(database_url, AUTOTAG_RUNNER="inline") as host:
+def test_an_upload_ends_as_tags(host_database_url: str) -> None:
+    with make_host(host_database_url, AUTOTAG_RUNNER="inline") as host:
         with host.app.app_context():
             photo = host.Photo(path=str(ESPRESSO))
             host.db.session.add(photo)
@@ -48,8 +44,35 @@ def test_an_upload_ends_as_tags(database_url: str) -> None:
     assert host.failures == []
 
 
-def test_bytes_without_a_loader(database_url: str) -> None:
-    with make_host(database_url, AUTOTAG_RUNNER="inline") as host:
+def test_the_images_of_a_batch_are_worked_on_tenant_by_tenant(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, begin = [], ChildProcess.begin
+
+    def note(child: ChildProcess, tenant: str, choices: Any) -> None:
+        begin(child, tenant, choices)
+        begun.append((tenant, child.pid))
+
+    monkeypatch.setattr(ChildProcess, "begin", note)
+    with make_host(sqlite_url, AUTOTAG_RUNNER="none") as host:
+        state = host.autotag.state_of(host.app)
+        for number, instance in enumerate(["b", "a", "b", "c", "a", "b"]):
+            asset = AssetRef("photo", str(number))
+            image_uploaded.send(
+                host.app, asset=asset, image=ESPRESSO, instance=instance
+            )
+        assert Worker(host.app, state, Leases(host.app, state)).drain() == 6
+        assert {job.state for job in host.jobs()} == {"done"}
+        told = [(each["instance"], each["asset"].id) for each in host.tagged]
+    assets = {"a": ["1", "4"], "b": ["0", "2", "5"], "c": ["3"]}
+    order = [tenant for tenant, _ in begun]
+    assert sorted(order) == ["a", "b", "c"]
+    assert told == [(tenant, each) for tenant in order for each in assets[tenant]]
+    assert len({pid for _, pid in begun}) == 3
+
+
+def test_bytes_without_a_loader(host_database_url: str) -> None:
+    with make_host(host_database_url, AUTOTAG_RUNNER="inline") as host:
         image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO.read_bytes())
         [told] = host.tagged
     assert [tag.name for tag in told["tags"]] == ESPRESSO_TAGS
@@ -104,7 +127,9 @@ def test_a_bad_image_is_a_failed_job_with_a_sentence(
     assert job.state == "failed"
 
 
-def test_a_file_deleted_before_its_turn(host: Host, tmp_path: Path) -> None:
+def test_a_file_deleted_before_its_turn(
+    host: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "gone.jpg"
     path.write_bytes(jpeg())
     image_uploaded.send(host.app, asset=PHOTO, image=path)
@@ -112,6 +137,11 @@ def test_a_file_deleted_before_its_turn(host: Host, tmp_path: Path) -> None:
     drain(host)
     assert host.failures[0]["code"] == "image_missing"
     assert "no readable file 'gone.jpg'" in host.failures[0]["message"]
+    # Pages show the stored text; only the log may name folders of the server.
+    [job] = host.jobs()
+    assert job.error_text == host.failures[0]["message"]
+    assert str(tmp_path) not in job.error_text
+    assert f"Its path is '{path}'." in caplog.text
 
 
 def test_a_file_that_is_too_large(sqlite_url: str, tmp_path: Path) -> None:
@@ -136,7 +166,7 @@ def test_a_loader_that_raises_is_tried_again(
     assert (job.state, job.failures, job.error_code) == ("queued", 1, "loader_failed")
     assert job.error_text == "The application's image loader raised ConnectionError."
     assert inline_host.failures == []
-    # What it says itself is for its developer alone, who is told at the first try.
+    # The text of the error is only for the developer, and logged at the first attempt.
     assert "raised ConnectionError.\nTraceback" in caplog.text
     assert "ConnectionError: secret storage address" in caplog.text
 
@@ -149,7 +179,7 @@ def test_a_watched_model_whose_function_raises(
         inline_host.add_photo("a")
     [job] = inline_host.jobs()
     assert job.error_text == (
-        "The function of the watched model Photo for its image raised AttributeError."
+        "The image function of the watched model Photo raised AttributeError."
     )
     assert "no_such" in caplog.text
 
@@ -162,8 +192,24 @@ def test_a_loader_that_knows_no_such_asset(inline_host: Host) -> None:
     image_uploaded.send(inline_host.app, asset=PHOTO)
     assert (
         inline_host.failures[0]["message"]
-        == "The application says that photo 1 is gone."
+        == "The application reports that photo 1 is gone."
     )
+
+
+def test_a_failure_after_a_later_upload_is_tagged_is_signalled(host: Host) -> None:
+    with host.app.app_context():
+        image_uploaded.send(host.app, asset=PHOTO, image=b"no image")
+        table = host.models.job.__table__
+        later = update(table).values(run_at=table.c.run_at + 1000)
+        host.db.session.execute(later)
+        host.db.session.commit()
+        image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO)
+        worker = Worker(host.app, host.autotag.state_of(host.app))
+        worker.drain()
+        make_due(host)
+        worker.drain()
+    assert [job.state for job in host.jobs()] == ["cancelled", "done"]
+    assert [each["code"] for each in host.failures] == ["image_unreadable"]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +271,7 @@ def test_an_unexpected_error_is_kept_without_its_words(
 
 
 def drain(host: Host) -> str:
-    """Run the command that a separate worker is."""
+    """Run the worker command."""
     result = host.app.test_cli_runner().invoke(args=["autotag", "worker", "--drain"])
     assert result.exit_code == 0, result.output
     return result.output
@@ -263,7 +309,7 @@ def test_once_is_one_job(host: Host) -> None:
             host.app, asset=AssetRef("photo", str(number)), image=jpeg("green")
         )
     result = host.app.test_cli_runner().invoke(args=["autotag", "worker", "--once"])
-    assert result.output == "Worked on 1 job.\n"
+    assert result.output.endswith("Worked on 1 job.\n")
     assert [job.state for job in host.jobs()] == ["done", "queued"]
 
 
@@ -339,7 +385,7 @@ def test_a_command_leaves_its_jobs_to_the_server(sqlite_url: str) -> None:
 
         result = host.app.test_cli_runner().invoke(args=["import-photos"])
         assert result.exit_code == 0
-        assert host.autotag.state_of(host.app).runner._crew is None  # type: ignore[attr-defined]
+        assert host.autotag.state_of(host.app).runner._threads is None  # type: ignore[attr-defined]
         assert [job.state for job in host.jobs()] == ["queued"]
 
 
@@ -349,20 +395,20 @@ def test_a_database_in_memory_is_refused_with_a_reason(
     with make_host("sqlite://", AUTOTAG_RUNNER="thread") as host:
         with host.app.app_context():
             image_uploaded.send(host.app, asset=PHOTO, image=ESPRESSO)
-        assert host.autotag.state_of(host.app).runner._crew is None  # type: ignore[attr-defined]
-    assert "cannot be shared with a thread" in caplog.text
+        assert host.autotag.state_of(host.app).runner._threads is None  # type: ignore[attr-defined]
+    assert "cannot use a SQLite database in memory" in caplog.text
 
 
 def test_a_queue_that_cannot_be_read_is_logged_and_tried_again(
     sqlite_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_autotag.jobs.crew.POLL", 0.05)
+    monkeypatch.setattr("flask_autotag.jobs.worker_threads.POLL", 0.05)
     with make_host(sqlite_url, AUTOTAG_RUNNER="thread") as host:
         with host.app.app_context():
             host.models.metadata.drop_all(host.db.engine)
             state = host.autotag.state_of(host.app)
             state.runner.wake(host.app, state, [])
-            wait_for(lambda: "The queue cannot be worked off" in caplog.text)
+            wait_for(lambda: "Queued images cannot be tagged" in caplog.text)
             assert "'flask autotag init-db' makes them" in caplog.text
             assert "Traceback" not in caplog.text
             host.db.create_all()

@@ -1,7 +1,7 @@
-"""JSON schemas of what the vendors answer, made of their own descriptions.
+"""JSON schemas of the vendors' responses, from their own descriptions.
 
-Google's is the discovery document that its API client brings along; Microsoft's are the
-models of its clients. Fields that those do not know are refused.
+Google's schema comes from the discovery document in its API client, Microsoft's from
+the models of its clients. Unknown fields are refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BY_TYPE = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
 def google() -> dict[str, Any]:
-    """Of ``images:annotate``, version 1."""
+    """The response of ``images:annotate``, version 1."""
     document = json.loads(get_static_doc("vision", "v1"))
     definitions = {
         name: _of_discovery(schema) for name, schema in document["schemas"].items()
@@ -49,7 +49,7 @@ def _of_discovery(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def azure_4() -> dict[str, Any]:
-    """Of Image Analysis 4.0."""
+    """The response of Image Analysis 4.0."""
     return _of_model(ImageAnalysisResult)
 
 
@@ -77,7 +77,7 @@ def _of_type(hint: Any) -> dict[str, Any]:
 
 
 def azure_3() -> dict[str, Any]:
-    """Of Computer Vision 3.2's tags."""
+    """The tags in the response of Computer Vision 3.2."""
     return _of_msrest("TagResult")
 
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_autotag.providers.azure_vision import HOSTS
-from flask_autotag.providers.endpoints import Endpoint, origins
+from flask_autotag.providers.endpoints import Endpoint
+from flask_autotag.settings.checks import origins
 
 EXAMPLE = "https://my-resource.cognitiveservices.azure.com"
 check = Endpoint(EXAMPLE, suffixes=HOSTS)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flask_autotag import ConfigurationError, checks
+from flask_autotag import ConfigurationError
 from flask_autotag.errors import ProviderError
 from flask_autotag.providers import registry
 from flask_autotag.providers.base import Label, Provider, RemoteProvider, SentImage
@@ -15,12 +15,13 @@ from flask_autotag.providers.registry import (
     BUNDLED,
     GROUP,
     enabled,
-    enabled_here,
     find,
+    local_enabled,
     providers,
     sections,
 )
-from flask_autotag.providers.tensorflow import TensorFlowProvider
+from flask_autotag.providers.tensorflow.provider import TensorFlowProvider
+from flask_autotag.settings import checks
 from flask_autotag.settings.fields import GENERAL, Field, Section
 from flask_autotag.settings.resolution import read_settings
 
@@ -45,14 +46,14 @@ def test_the_general_section_comes_first_and_each_provider_has_one() -> None:
 def test_a_provider_that_is_turned_off_is_not_used() -> None:
     on = read_settings(sections(), {})
     off = read_settings(sections(), {"AUTOTAG_TENSORFLOW_ENABLED": False})
-    assert enabled(on) == enabled_here(on) == [TensorFlowProvider]
-    assert enabled(off) == enabled_here(off) == []
+    assert enabled(on) == local_enabled(on) == [TensorFlowProvider]
+    assert enabled(off) == local_enabled(off) == []
 
 
 def test_a_provider_elsewhere_is_not_asked_here() -> None:
     on = read_settings(sections(), {"AUTOTAG_GOOGLE_ENABLED": True})
     assert [provider.name for provider in enabled(on)] == ["tensorflow", "google"]
-    assert enabled_here(on) == [TensorFlowProvider]
+    assert local_enabled(on) == [TensorFlowProvider]
     with pytest.raises(LookupError):
         find("google")
 
@@ -63,7 +64,7 @@ def entry(value: str) -> EntryPoint:
 
 @pytest.fixture
 def announce(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Have packages announce providers."""
+    """Let packages announce providers."""
 
     def announce(*values: str) -> None:
         entries = [entry(value) for value in values]
@@ -84,12 +85,12 @@ def test_a_provider_of_another_package(announce: Callable[..., None]) -> None:
     ("value", "message"),
     [
         ("no_such_package:Mine", "cannot be imported (ModuleNotFoundError: No module"),
-        (f"{__name__}:entry", "is no subclass of Provider."),
+        (f"{__name__}:entry", "is not a subclass of Provider."),
         (f"{__name__}:Nameless", "needs a name of lower-case letters, digits and"),
-        (f"{__name__}:Misnamed", "needs a section of its own name."),
+        (f"{__name__}:Misnamed", "needs a section with the same name."),
         (f"{__name__}:Bare", "needs the fields 'enabled' and 'confidence_threshold'."),
         (f"{__name__}:Neither", "has to be a LocalProvider or a RemoteProvider."),
-        (f"{__name__}:Abstract", "does not define what it has to: classify."),
+        (f"{__name__}:Abstract", "does not define all abstract members: classify."),
         (f"{__name__}:Doubled", "has a field 'enabled' twice."),
         (
             f"{__name__}:Unbound",
@@ -99,7 +100,7 @@ def test_a_provider_of_another_package(announce: Callable[..., None]) -> None:
             f"{__name__}:Percent",
             "has a field 'share' whose check refuses its default (CheckError: must be",
         ),
-        (f"{__name__}:Second", "has the name 'tensorflow' of another one."),
+        (f"{__name__}:Second", "has the name 'tensorflow' of another provider."),
     ],
 )
 def test_a_provider_that_cannot_be_used_is_named_with_its_fault(
@@ -123,7 +124,7 @@ def section(name: str, *fields: Field) -> Section:
 
 
 class Usable(RemoteProvider):
-    """It has all methods; what the others declare is the matter."""
+    """Defines all methods; subclasses declare something wrong."""
 
     @classmethod
     def model(cls, settings: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What is sent to Google and Microsoft, and what becomes of their answers.
+"""Requests to Google and Microsoft, and how their responses are read.
 
 The vendors' own clients are the oracle: a server on this machine records their
 request and ours, and answers both.
@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
-import socket
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,31 +23,16 @@ from jsonschema import Draft202012Validator
 from msrest.authentication import ApiKeyCredentials
 from PIL import Image
 
-from flask_autotag import (
-    ProviderBusy,
-    ProviderError,
-    ProviderRefused,
-    ProviderRejected,
-    TaggingError,
-)
+from flask_autotag import ProviderError, TaggingError
+from flask_autotag.errors import ProviderBusy, ProviderRefused, ProviderRejected
 from flask_autotag.providers.azure_vision import AzureVisionProvider
 from flask_autotag.providers.base import Label, RemoteProvider, SentImage
 from flask_autotag.providers.google_vision import GoogleVisionProvider
 from flask_autotag.providers.http import Http
 from flask_autotag.settings.secret import Secret
 
-from ..vendors import (
-    Answer,
-    Recorded,
-    Vendor,
-    drip,
-    dripping,
-    flood,
-    listening,
-    silent,
-    vendor,
-)
 from . import schemas
+from .vendors import Answer, Recorded, Vendor, drip, flood, vendor
 
 KEY = "AIza-secret-0123"
 
@@ -116,7 +98,7 @@ def server() -> Iterator[Vendor]:
 
 
 class Ask:
-    """Asks one of the providers at the server."""
+    """Calls one of the providers at the server."""
 
     def __init__(self, name: str, server: Vendor, **settings: Any) -> None:
         self.provider: type[RemoteProvider] = (
@@ -150,7 +132,7 @@ def ask(name: str, server: Vendor) -> Ask:
 
 
 def official_request(name: str, url: str) -> Any:
-    """Send the vendor's own client's request, and give what it made of the answer."""
+    """Send a request with the vendor's own client, and return its result."""
     if name == "google":
         client = vision.ImageAnnotatorClient(
             transport="rest",
@@ -177,7 +159,7 @@ AUTHENTICATION = ("x-goog-api-key", "ocp-apim-subscription-key", "authorization"
 
 
 def essence(name: str, recorded: Recorded) -> dict[str, Any]:
-    """What of a request matters to the vendor."""
+    """The parts of a request that matter to the vendor."""
     query = {key: value for key, value in recorded.query.items() if "alt" not in key}
     body: Any = recorded.body
     if name == "google":
@@ -207,7 +189,7 @@ class TestAgainstTheOfficialClient:
         official_request(name, server.url)
         ours, theirs = (essence(name, each) for each in server.requests)
         if name == "azure 3.2":
-            # What they leave out is the default.
+            # The client leaves out default values.
             assert ours["query"].pop("model-version") == "latest"
             theirs["query"].pop("model-version", None)
         assert ours == theirs
@@ -290,7 +272,7 @@ def test_one_image_of_several_is_bad(server: Vendor) -> None:
     server.answer = Answer(body={"responses": [bad, later, {}, both]})
     first, second, third, fourth = Ask("google", server)(*[PHOTO] * 4)
     assert isinstance(first, ProviderRejected)
-    assert str(first) == "Google Cloud Vision does not take the image: Bad image data."
+    assert str(first) == "Google Cloud Vision rejects the image: Bad image data."
     assert type(second) is ProviderError
     assert third == []
     assert fourth == SAYS_DOG["google"]
@@ -300,7 +282,7 @@ def test_microsoft_takes_no_tiny_image(server: Vendor) -> None:
     for version in ("azure 4.0", "azure 3.2"):
         [refused] = Ask(version, server)(SentImage(jpeg((50, 60)), 50, 60))
         assert isinstance(refused, ProviderRejected)
-        assert "takes no image of 50 by 60 pixels" in str(refused)
+        assert "accepts no image of 50 by 60 pixels" in str(refused)
     assert server.requests == []
 
 
@@ -450,192 +432,10 @@ def test_a_server_that_misbehaves(
     assert str(caught.value).endswith(message)
 
 
-HEADER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-BODY = HEADER + b"Content-Length: 100000\r\n\r\n{"
-
-
-class TestDeadline:
-    """All of an exchange has one end, however long its parts may take."""
-
-    def ask(self, address: str, scheme: str = "http", size: int = 1) -> str:
-        """Say how it failed."""
-        url = f"{scheme}://{address}"
-        with pytest.raises(ProviderError) as caught:
-            Http(frozenset({url}), total=0.5).post(
-                "Google", url, headers={}, data=b"x" * size
-            )
-        assert type(caught.value) is ProviderError
-        return str(caught.value)
-
-    @pytest.mark.parametrize(
-        "serve",
-        [
-            dripping(b"HTTP/1.1 20", b"0"),
-            dripping(HEADER + b"X-Long: ", b"x"),
-            dripping(HEADER, b"X-Many: x\r\n"),
-            dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-            dripping(BODY, b" "),
-            silent,
-        ],
-        ids=["status", "header", "headers", "continue", "body", "silence"],
-    )
-    def test_a_server_that_drips(self, serve: Any) -> None:
-        with listening(serve) as address:
-            assert self.ask(address) == "Google took too long to answer."
-
-    def test_one_that_does_not_read(self) -> None:
-        with listening(silent) as address:
-            assert self.ask(address, size=2**25) == "Google took too long to answer."
-
-    @pytest.mark.parametrize(
-        "serve", [silent, dripping(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc", b"x")]
-    )
-    def test_one_that_does_not_end_its_handshake(self, serve: Any) -> None:
-        with listening(serve) as address:
-            message = self.ask(address, "https")
-        assert message.startswith(
-            ("Google took too long to answer.", "Google cannot be reached (")
-        )
-
-    def test_no_thread_is_left(self, server: Vendor) -> None:
-        Http(frozenset({server.url})).post("Google", server.url, headers={}, data=b"")
-        with listening(silent) as address:
-            self.ask(address)
-        names = {thread.name for thread in threading.enumerate()}
-        assert "flask-autotag-deadline" not in names
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        BODY,
-        HEADER + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnot!",
-        HEADER + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
-        HEADER + b"X-Long: " + b"x" * 2**17,
-        HEADER + b"X-Many: x\r\n" * 1000,
-        b"nonsense\r\n\r\n",
-        b"",
-    ],
-    ids=["short", "no gzip", "no chunk", "long", "many", "no HTTP", "nothing"],
-)
-def test_an_answer_that_breaks_off_or_is_none(answer: bytes) -> None:
-    def serve(visitor: socket.socket) -> None:
-        visitor.recv(2**16)
-        visitor.sendall(answer)
-
-    with listening(serve) as address:
-        url = f"http://{address}"
-        with pytest.raises(ProviderError) as caught:
-            Http(frozenset({url})).post("Google", url, headers={}, data=b"x")
-    assert str(caught.value).startswith("Google cannot be reached (")
-
-
-class TestWhereTo:
-    def ask(self, url: str) -> None:
-        Http().post("Google", url, headers={"X-Goog-Api-Key": KEY}, data=b"x")
-
-    def test_nobody_is_there(self, caplog: pytest.LogCaptureFixture) -> None:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-            with pytest.raises(ProviderError) as caught:
-                Http(frozenset({url})).post("Google", url, headers={}, data=b"")
-        assert str(caught.value) == "Google cannot be reached (ConnectionError)."
-
-    @pytest.mark.parametrize(
-        "url",
-        [
-            "https://127.0.0.1/",
-            "https://localhost/",
-            "https://169.254.169.254/",
-            "https://[::1]/",
-            "https://[::ffff:10.0.0.1]/",
-            "https://10.1.2.3/",
-            "https://192.168.1.1/",
-            "https://172.16.0.1/",
-            "https://100.64.0.1/",
-        ],
-    )
-    def test_private_addresses(
-        self, url: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        caplog.set_level(logging.CRITICAL, "requests_hardened")
-        with pytest.raises(ProviderRefused) as caught:
-            self.ask(url)
-        assert str(caught.value) == "Google's endpoint leads to a private address."
-
-    def test_plain_http(self) -> None:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(server: Vendor, status: int) -> None:
+    with vendor() as other:
+        server.answer = Answer(status, headers={"Location": other.url})
         with pytest.raises(ProviderRefused):
-            self.ask("http://vision.googleapis.com/")
-
-    def test_a_name_that_becomes_private(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is looked up once, when it is connected to, and that counts."""
-        asked = []
-
-        def lookup(host: str, port: int, **_: Any) -> list[Any]:
-            asked.append(host)
-            address = "93.184.216.34" if len(asked) > 1 else "10.0.0.1"
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
-
-        monkeypatch.setattr(socket, "getaddrinfo", lookup)
-        with pytest.raises(ProviderRefused):
-            self.ask("https://vision.googleapis.com/")
-        assert asked == ["vision.googleapis.com"]
-
-    def test_a_name_that_becomes_private_later(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """What was looked up and checked is what is connected to."""
-        public, names, connected = "93.184.216.34", [], []
-
-        def lookup(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
-            if host != public:
-                names.append(host)
-            address = "10.0.0.1" if len(names) > 1 else public
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
-
-        def connect(_: socket.socket, address: Any) -> None:
-            connected.append(address)
-            raise ConnectionRefusedError
-
-        monkeypatch.setattr(socket, "getaddrinfo", lookup)
-        monkeypatch.setattr(socket.socket, "connect", connect)
-        with pytest.raises(ProviderError):
-            self.ask("https://vision.googleapis.com/")
-        assert names == ["vision.googleapis.com"]
-        assert connected == [(public, 443)]
-
-    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    def test_no_redirect_is_followed(self, server: Vendor, status: int) -> None:
-        with vendor() as other:
-            server.answer = Answer(status, headers={"Location": other.url})
-            with pytest.raises(ProviderRefused):
-                Ask("google", server)()
-            assert (len(server.requests), other.requests) == (1, [])
-
-    def test_an_origin_that_is_allowed_is_only_that_one(self, server: Vendor) -> None:
-        http = Http(frozenset({server.url}))
-        http.post("Google", f"{server.url}/x", headers={}, data=b"")
-        with pytest.raises(ProviderError):
-            http.post(
-                "Google", server.url.replace("http", "https"), headers={}, data=b""
-            )
-        with pytest.raises(ProviderError):
-            http.post(
-                "Google",
-                server.url.replace("//", "//u:p@"),
-                headers={},
-                data=b"",
-            )
-        assert len(server.requests) == 1
-
-    def test_no_proxy_of_the_environment_gets_it(
-        self, server: Vendor, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-        server.answer = Answer(body=json.loads("{}"))
-        reply = Http(frozenset({server.url})).post(
-            "Google", server.url, headers={}, data=b""
-        )
-        assert reply.status == 200
+            Ask("google", server)()
+        assert (len(server.requests), other.requests) == (1, [])

@@ -10,8 +10,8 @@ from sqlalchemy import Executable
 from sqlalchemy.orm import Session
 
 from flask_autotag import SettingsError
-from flask_autotag.assets import SYSTEM
-from flask_autotag.settings.edit import Proposal, save
+from flask_autotag.host.assets import SYSTEM
+from flask_autotag.settings.edit import SettingsChange, save
 from flask_autotag.settings.fields import Path
 from flask_autotag.settings.resolution import Settings
 from flask_autotag.settings.stored import SettingChange
@@ -34,7 +34,7 @@ class Desk:
         version: int | None = None,
         who: str | None = "ada",
         also: Callable[[Session], None] | None = None,
-    ) -> Proposal:
+    ) -> SettingsChange:
         with self.host.app.app_context():
             return save(
                 self.state.database,
@@ -67,7 +67,7 @@ class Desk:
             return self.state.stored_settings().version(session, instance)
 
     def execute(self, *statements: Executable) -> None:
-        """Do to the rows what no page would."""
+        """Execute statements that no page or command executes."""
         with self.host.app.app_context(), self.host.db.engine.begin() as connection:
             for statement in statements:
                 connection.execute(statement)

@@ -1,4 +1,4 @@
-"""From what was typed to what is stored, on each database."""
+"""From typed values to stored settings, on each database."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from flask_autotag import StaleSettings
-from flask_autotag.assets import SYSTEM
-from flask_autotag.settings.edit import propose
+from flask_autotag.errors import StaleSettings
+from flask_autotag.host.assets import SYSTEM
+from flask_autotag.settings.edit import check_changes
+from flask_autotag.settings.encryption import Sealer
 from flask_autotag.settings.fields import Path
 from flask_autotag.settings.resolution import Origin
-from flask_autotag.settings.sealing import Sealer
 
 from ..hosts import Host
 from .desk import Desk
@@ -56,7 +56,7 @@ def test_what_is_the_systems_alone_is_refused_for_an_instance(desk: Desk) -> Non
     }
     desk.save({together: None}, "shop")
     assert desk.settings("shop").value(together) == 7
-    # Whatever got into the table otherwise.
+    # A row of an instance in the table has no effect.
     table = desk.state.database.models.setting.__table__
     section, name = together
     row = {"instance": "shop", "section": section, "name": name, "value": "9"}
@@ -104,7 +104,7 @@ def test_with_another_secret_the_key_has_to_be_typed_again(desk: Desk) -> None:
     desk.host.app.config["SECRET_KEY"] = "another one, which is as long as that"
     assert desk.settings().value(GOOGLE_KEY) is None
     assert desk.refusals({("google", "confidence_threshold"): 0.7}) == {
-        GOOGLE_KEY: "must be typed again: the one that is stored was saved for another"
+        GOOGLE_KEY: "must be typed again: the stored one was saved for another"
         " endpoint, or cannot be decrypted"
     }
     desk.save({GOOGLE_KEY: "AIza-secret-0123"})
@@ -171,7 +171,8 @@ def test_another_endpoint_of_the_system_silences_the_instances_key(desk: Desk) -
             {
                 ENDPOINT: "must begin with https://, such as"
                 " https://my-resource.cognitiveservices.azure.com",
-                KEY: "must be a key of ASCII letters, digits and signs, without blanks",
+                KEY: "must be a key of ASCII letters, digits and symbols, without"
+                " spaces",
             },
         ),
         (
@@ -181,7 +182,7 @@ def test_another_endpoint_of_the_system_silences_the_instances_key(desk: Desk) -
         ),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_is_saved(
+def test_errors_are_reported_and_nothing_is_saved(
     sqlite_desk: Desk, typed: dict[Path, Any], instance: str, refusals: dict[Path, str]
 ) -> None:
     before = sqlite_desk.settings(instance)
@@ -213,7 +214,7 @@ def test_a_section_that_was_not_touched_does_not_stop_the_others(
     assert GOOGLE_KEY in sqlite_desk.refusals({("google", "enabled"): True}, "news")
 
 
-def test_the_second_of_two_is_told(desk: Desk) -> None:
+def test_the_second_of_two_writers_is_refused(desk: Desk) -> None:
     seen = desk.version()
     desk.save({THRESHOLD: 0.1}, version=seen, who="ada")
     with pytest.raises(StaleSettings) as caught:
@@ -223,7 +224,7 @@ def test_the_second_of_two_is_told(desk: Desk) -> None:
     desk.save({THRESHOLD: 0.2}, version=desk.version())
 
 
-def test_of_many_at_the_same_time_one_is_first(desk: Desk) -> None:
+def test_one_of_many_concurrent_writers_succeeds(desk: Desk) -> None:
     outcomes: list[str] = []
     ready = threading.Barrier(6)
 
@@ -233,15 +234,15 @@ def test_of_many_at_the_same_time_one_is_first(desk: Desk) -> None:
             desk.save({MAXIMUM: number}, version=0, who=str(number))
             outcomes.append(str(number))
         except StaleSettings:
-            outcomes.append("told")
+            outcomes.append("refused")
 
     threads = [threading.Thread(target=run, args=(n,)) for n in range(1, 7)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert outcomes.count("told") == 5
-    [first] = set(outcomes) - {"told"}
+    assert outcomes.count("refused") == 5
+    [first] = set(outcomes) - {"refused"}
     assert desk.settings().max_tags == int(first)
 
 
@@ -259,15 +260,15 @@ def test_a_stored_value_that_is_no_longer_accepted_is_left_out(
     assert "tensorflow.confidence_threshold must be a number from 0 to 1" in caplog.text
 
 
-def test_a_proposal_saves_nothing(sqlite_desk: Desk) -> None:
+def test_a_check_saves_nothing(sqlite_desk: Desk) -> None:
     with (
         sqlite_desk.host.app.app_context(),
         sqlite_desk.state.database.begin() as session,
     ):
         layers = sqlite_desk.state.stored_settings().layers(session, "shop")
-        proposal = propose(layers, {THRESHOLD: 0.2, MAXIMUM: "x"}, model_dir=None)
-    assert proposal.after.resolve().value(THRESHOLD) == 0.2
-    assert list(proposal.errors) == [MAXIMUM]
+        change = check_changes(layers, {THRESHOLD: 0.2, MAXIMUM: "x"}, model_dir=None)
+    assert change.after.resolve().value(THRESHOLD) == 0.2
+    assert list(change.errors) == [MAXIMUM]
     assert sqlite_desk.settings("shop").value(THRESHOLD) == 0.5
 
 

@@ -14,7 +14,7 @@ from flask_autotag.settings.resolution import (
     read_settings,
 )
 
-from ..providers.models import make_model
+from ..providers.tensorflow.models import make_model
 
 FIELDS = [
     pytest.param(section, field, id=section.key(field))

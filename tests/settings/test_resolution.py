@@ -19,7 +19,7 @@ ENABLED, MAXIMUM = ("", "enabled"), ("", "max_tags")
 ENDPOINT, KEY = ("microsoft", "endpoint"), ("microsoft", "api_key")
 PLACES = [f"https://{name}.cognitiveservices.azure.com" for name in "ab"]
 
-#: What each field may be set to; some of it the same as a default.
+#: Values of each field; some equal the default.
 VALUES: dict[Path, st.SearchStrategy[Any]] = {
     path: st.booleans()
     if path[1] == "enabled"
@@ -152,6 +152,6 @@ def test_a_wrong_key_of_app_config_is_not_repeated() -> None:
         read_config_layer(sections(), {"AUTOTAG_GOOGLE_API_KEY": "two words"})
     assert "two" not in str(caught.value)
     assert str(caught.value) == (
-        "AUTOTAG_GOOGLE_API_KEY must be a key of ASCII letters, digits and signs,"
-        " without blanks."
+        "AUTOTAG_GOOGLE_API_KEY must be a key of ASCII letters, digits and symbols,"
+        " without spaces."
     )

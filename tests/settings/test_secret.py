@@ -18,7 +18,7 @@ def test_it_is_not_written_anywhere(write: object) -> None:
 
 def test_it_is_not_pickled() -> None:
     for duplicate in (pickle.dumps, copy.copy):
-        with pytest.raises(TypeError, match=r"A secret is not pickled\."):
+        with pytest.raises(TypeError, match=r"A secret cannot be pickled\."):
             duplicate(Secret(TEXT))
 
 

@@ -1,4 +1,4 @@
-"""A small CMS: POST /photos uploads a photo, GET /photos/1 tells its tags."""
+"""A small CMS: POST /photos uploads a photo, GET /photos/1 returns its tags."""
 
 from flask import Flask, request
 from flask_migrate import Migrate
@@ -28,7 +28,7 @@ autotag.watch(Photo, image=lambda photo: photo.image)
 def create_app():
     app = Flask(__name__)
     app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///cms.sqlite"
-    app.config.from_prefixed_env()  # FLASK_AUTOTAG_RUNNER=none and the like
+    app.config.from_prefixed_env()  # such as FLASK_AUTOTAG_RUNNER=none
     db.init_app(app)
     migrate.init_app(app, db)
     autotag.init_app(app)

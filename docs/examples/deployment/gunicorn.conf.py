@@ -1,5 +1,5 @@
 wsgi_app = "cms:create_app()"
 workers = 4
 preload_app = True
-# Where threads tag: as long as the image at hand may take.
+# If threads tag: the time to finish the current image.
 graceful_timeout = 30

@@ -1,4 +1,4 @@
-"""A library of photos that is kept with Flask-Admin."""
+"""A library of photos that is managed with Flask-Admin."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def is_administrator() -> bool:
 
 
 class AdminOnly:
-    """Opens a view, or shows a link, to administrators alone."""
+    """Restricts a view or a link to administrators."""
 
     def is_accessible(self) -> bool:
         return is_administrator()
@@ -69,7 +69,7 @@ def upload_folder() -> str:
 
 
 def unique_name(photo: Photo, upload: Any) -> str:
-    """Never the same: an image that replaces another has a name of its own."""
+    """Return a unique name, so that a replaced image changes its name."""
     return uuid.uuid4().hex + os.path.splitext(upload.filename)[1].lower()
 
 
@@ -81,7 +81,7 @@ autotag.watch(
 
 
 class TagFilter(BaseSQLAFilter):
-    """Finds the photos that have a tag."""
+    """Filters photos by a tag."""
 
     def apply(self, query: Any, value: str, alias: Any = None) -> Any:
         found = autotag.select(Photo, all_of=[value]).with_only_columns(Photo.id)
@@ -122,7 +122,7 @@ def create_app(config: dict[str, Any]) -> Flask:
     app.config.update(config)
     db.init_app(app)
     login_manager.init_app(app)
-    # Flask-Admin takes it for initialised wherever it is installed.
+    # Flask-Admin expects it to be initialised if it is installed.
     Babel(app)
     autotag.init_app(app)
 
@@ -132,7 +132,7 @@ def create_app(config: dict[str, Any]) -> Flask:
 
     @app.context_processor
     def inside_admin() -> dict[str, Any]:
-        """Give its layout what views of Flask-Admin pass."""
+        """Return the variables that Flask-Admin's views pass to its layout."""
         if request.blueprint not in ("autotag", "autotag_instance"):
             return {}
         return {

@@ -1,4 +1,4 @@
-// Offers tags that begin with what is typed; without scripts the list has the most used.
+// Offers tags that begin with the typed text. Without scripts the list has the most used.
 
 const WAIT = 120;
 
@@ -21,6 +21,6 @@ async function offer() {
 
 field?.addEventListener("input", () => {
   clearTimeout(timer);
-  // Offline, or signed out: what is in the list stays.
+  // Offline or signed out: keep the list.
   if (field.value.trim()) timer = setTimeout(() => offer().catch(() => {}), WAIT);
 });

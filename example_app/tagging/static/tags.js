@@ -1,5 +1,5 @@
-// Shows tags when they arrive: asks for those that are pending, ever less often while
-// nothing happens, and not at all when nothing is pending or nobody is looking.
+// Shows new tags. It requests pending photos, less and less often while nothing changes,
+// and not at all if none is pending or the page is hidden.
 
 const FIRST = 700;
 const LONGEST = 15000;
@@ -29,7 +29,7 @@ async function turn() {
   try {
     delay = (await ask(pending().slice(0, 100))) ? FIRST : Math.min(delay * 1.5, LONGEST);
   } catch {
-    // The server may come back.
+    // The server may become available again.
     delay = Math.min(delay * 2, LONGEST);
   } finally {
     asking = false;

@@ -1,10 +1,10 @@
-// Keeps the page of what goes on up to date: asks for the same page every few seconds, as
-// long as somebody can see it, and replaces what has changed. Without scripts there is a link.
+// Keeps the page of activity up to date: requests the page every few seconds while it is
+// visible, and replaces the parts that changed. Without scripts there is a link instead.
 
 const SECONDS = 5;
 const LONGEST = 300;
-// After an answer it waits so many times as long as that took: a server that has much to
-// count is asked less often.
+// The pause is at least this many times the duration of the last response, so that a slow
+// server gets fewer requests.
 const PATIENCE = 20;
 
 const bar = document.querySelector("[data-activity]");
@@ -16,7 +16,7 @@ let timer = null;
 let failures = 0;
 let isPaused = false;
 
-// Forms have a fresh token each time: only what people can read is compared.
+// Compares texts only: the forms have a fresh token in every response.
 const isSame = (old, fresh) => old.textContent === fresh.textContent;
 
 function keepFresh(old, fresh) {
@@ -29,7 +29,7 @@ function keepFresh(old, fresh) {
 function replace(old, fresh) {
   if (isSame(old, fresh)) return keepFresh(old, fresh);
   const chosen = document.getSelection();
-  // Somebody copies a text: it stays until he is done.
+  // The user has selected a text: keep it until the selection ends.
   if (!chosen.isCollapsed && old.contains(chosen.anchorNode)) return undefined;
   const focused = old.contains(document.activeElement) ? document.activeElement : null;
   for (const open of old.querySelectorAll("details[open][id]")) {
@@ -41,7 +41,7 @@ function replace(old, fresh) {
   return undefined;
 }
 
-// What had the focus has it again; if it is gone, what it was in.
+// Focuses the same element again, or the element around it if it is gone.
 function focusAgain(focused, fresh) {
   const place = focused.closest("details[id]")?.id;
   const same =
@@ -61,7 +61,7 @@ function tell(fresh) {
 async function ask() {
   const response = await fetch(bar.dataset.activity, { headers: { Accept: "text/html" } });
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  // Signed out meanwhile, or not allowed any more.
+  // The user was signed out meanwhile or lost the right to see the page.
   if (!response.ok || response.redirected || !mark(page)) throw new Error("no such page");
   return page;
 }

@@ -1,5 +1,5 @@
-// What is better with scripts: sliders beside thresholds, labels that follow them, and
-// answers that do not lose the page. Everything works without.
+// Improves forms: sliders beside thresholds, labels that follow the sliders, and responses
+// that keep the page. Everything works without scripts too.
 
 import { judge } from "./trial.js";
 
@@ -29,7 +29,7 @@ function makeSlider(root, field) {
   return slider;
 }
 
-// Beside the labels of each provider, its threshold once more: to drag and see.
+// Repeats each provider's threshold beside its labels, to show the effect of a change.
 function addThresholds(root) {
   for (const place of root.querySelectorAll("[data-threshold-of]")) {
     const field = root.querySelector(`[data-fraction][data-provider="${CSS.escape(place.dataset.thresholdOf)}"]`);
@@ -53,8 +53,8 @@ function judgeTrial(root) {
   judge(trial, thresholds);
 }
 
-// Answers of "Try" and "What would change?" replace the page's content in place: the
-// chosen file, the keys that were typed and the place on the page stay.
+// Responses to "Try" and "What would change?" replace parts of the page in place, which
+// keeps the chosen file, the typed keys and the scroll position.
 async function answerInPlace(event) {
   const form = event.target;
   const button = event.submitter;
@@ -69,14 +69,14 @@ async function answerInPlace(event) {
     if (!root || response.redirected) throw new Error("another page");
     replace(form, document.importNode(root, true), button);
   } catch {
-    // Signed out meanwhile, or no network: let the browser show what there is.
+    // The user was signed out, or the network failed: let the browser show the result.
     for (const each of form.querySelectorAll("button")) each.disabled = false;
     form.removeEventListener("submit", answerInPlace);
     button.click();
   }
 }
 
-// What was typed into the other forms of the page stays too.
+// Keeps the texts that were typed into the other forms of the page.
 function keepTyped(old, form, root) {
   const forms = [...old.querySelectorAll("[data-autotag-form]")].filter((other) => other !== form);
   for (const typed of forms.flatMap((other) => [...other.querySelectorAll("input[type=text][id], select[id]")])) {
@@ -113,7 +113,7 @@ function replace(form, root, button) {
 
 function start(root) {
   for (const field of root.querySelectorAll("[data-fraction]")) {
-    // Without a number there is no place to drag it from.
+    // Without a number the slider has no position.
     if (number(field) !== null) field.after(makeSlider(root, field));
   }
   addThresholds(root);

@@ -1,6 +1,6 @@
-// Tags on pages of the host: changed without leaving the page, and words offered while
-// somebody types. Everything is listened to at the document, so that what scripts of the
-// host insert works too; without this script forms are sent and lead back.
+// Changes tags on pages of the host without leaving the page, and completes typed words.
+// The listeners are on the document, so that elements which scripts of the host insert work
+// too. Without this script the forms are sent and redirect back to the page.
 
 const PAUSE = 150;
 
@@ -11,10 +11,10 @@ async function send(form, button) {
     const headers = { Accept: "application/json" };
     const response = await fetch(form.getAttribute("action"), { method: "POST", body, headers });
     const answer = await response.json();
-    if (!answer.parts) throw new Error("not an answer of ours");
+    if (!answer.parts && !answer.error) throw new Error("not an answer of ours");
     show(form.closest("[data-autotag-part]"), button, answer);
   } catch {
-    // Signed out meanwhile, or no network: let the browser show what there is.
+    // The user was signed out, or the network failed: let the browser show the result.
     for (const each of form.querySelectorAll("button")) each.disabled = false;
     form.removeAttribute("data-autotag-edit");
     form.requestSubmit(button);
@@ -23,7 +23,8 @@ async function send(form, button) {
 
 function show(part, button, answer) {
   const place = [...part.querySelectorAll("button")].indexOf(button);
-  for (const [name, html] of Object.entries(answer.parts)) {
+  // Without parts the form is no longer valid: keep the typed text in it.
+  for (const [name, html] of Object.entries(answer.parts ?? {})) {
     const same = `[data-autotag-image="${answer.image}"][data-autotag-part="${name}"]`;
     for (const each of document.querySelectorAll(same)) {
       const typed = answer.error ? each.querySelector("[name=add]")?.value : "";
@@ -34,10 +35,11 @@ function show(part, button, answer) {
   const said = part.querySelector("[data-autotag-said]");
   said.textContent = answer.error ?? answer.message;
   said.classList.toggle("at-wrong", Boolean(answer.error));
+  if (!answer.parts) for (const each of part.querySelectorAll("button")) each.disabled = false;
   focusAgain(part, button.name, place);
 }
 
-// The button that was pressed is gone: its neighbour gets the focus, or else the field.
+// The pressed button is gone: focus its neighbour, or the field if there is none.
 function focusAgain(part, name, place) {
   const buttons = [...part.querySelectorAll(`button[name="${CSS.escape(name)}"]`)];
   const near = buttons.find((each) => [...part.querySelectorAll("button")].indexOf(each) >= place);
@@ -53,7 +55,7 @@ async function offer(field) {
   const response = await fetch(url, { headers: { Accept: "application/json" } });
   if (!response.ok) return;
   const { words } = await response.json();
-  // Somebody who types on is answered for what he typed last.
+  // Ignore the response if the user has typed on.
   if (url.searchParams.get("q") !== field.value || !field.list) return;
   field.list.replaceChildren(...words.map((word) => new Option("", word)));
 }

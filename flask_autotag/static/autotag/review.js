@@ -1,5 +1,5 @@
-// Review by keyboard: one image has the focus, letters decide about it. They do so only
-// there, so that nothing happens to somebody who types or reads elsewhere.
+// Review by keyboard: letters decide about the focused image. Without a focused image they
+// do nothing, so that they cannot disturb users who type or read on the page.
 
 const form = document.querySelector("[data-review]");
 const cards = form ? [...form.querySelectorAll("[data-card]")] : [];
@@ -19,7 +19,7 @@ function count() {
   form.querySelector("[data-count]").textContent = fill(form.dataset.counts, values);
 }
 
-// One card is in the order of the Tab key; the others are reached from it.
+// One card takes part in the order of the Tab key. Arrow keys move to the others.
 function visit(card) {
   for (const each of cards) each.tabIndex = each === card ? 0 : -1;
   card.focus();
@@ -32,7 +32,7 @@ function move(card, step) {
   return Boolean(next);
 }
 
-// How many cards a row has, wherever the browser breaks it.
+// Returns the number of cards in a row of the current layout.
 function columns() {
   const top = cards[0].getBoundingClientRect().top;
   const below = cards.findIndex((card) => card.getBoundingClientRect().top > top);
@@ -70,7 +70,7 @@ const KEYS = {
 function press(event) {
   const card = event.target.closest("[data-card]");
   if (!card || event.altKey || event.ctrlKey || event.metaKey) return;
-  // Inside a card, radio buttons and the link keep what the browser does with these.
+  // Radio buttons and the link keep their usual keys.
   const own = event.target !== card && event.key.length > 1;
   const act = KEYS[event.key.length > 1 ? event.key : event.key.toLowerCase()];
   if (!act || own) return;

@@ -1,7 +1,7 @@
-// What becomes of each label of a tried image when thresholds move: the same choice as the
-// server's, in the same steps. See verdicts.py.
+// Judges the labels of a tried image again when thresholds move, in the same steps as the
+// server. See tags/rules.py.
 
-// Decides about every label without regard to any other; null for what is fixed.
+// Judges one label alone. The outcome is null if no threshold can change it.
 function alone(row, thresholds) {
   const { provider, threshold, fixed, confidence } = row.dataset;
   const sure = Number(confidence);
@@ -14,11 +14,11 @@ function alone(row, thresholds) {
 }
 
 function concepts(row) {
-  const { concept, above } = row.dataset;
-  return { concept, above: above ? above.split(" ") : [] };
+  const { concept, hides, part } = row.dataset;
+  return { concept, hides: hides ? hides.split(" ") : [], part };
 }
 
-// Of the labels of one tag the surest counts; of equals the first.
+// Keeps the most confident label of each tag, and the first of equal ones.
 function keepSurest(labels) {
   const best = new Map();
   for (const outcome of ["applied", "suggested"]) {
@@ -36,15 +36,15 @@ function keepSurest(labels) {
   }
 }
 
-// A broader tag says nothing above another one that stands at least as well.
+// Drops a concept that another one hides with the same outcome or a better one.
 function keepNarrowest(labels) {
-  const broader = labels.filter((one) => one.concept);
-  const above = (...outcomes) =>
-    new Set(broader.filter((one) => outcomes.includes(one.outcome)).flatMap((one) => one.above));
-  const applied = above("applied", "elsewhere");
-  const suggested = new Set([...applied, ...above("suggested")]);
+  const known = labels.filter((one) => one.concept);
+  const hiddenBy = (...outcomes) =>
+    new Set(known.filter((one) => outcomes.includes(one.outcome)).flatMap((one) => one.hides));
+  const applied = hiddenBy("applied", "elsewhere");
+  const suggested = new Set([...applied, ...hiddenBy("suggested")]);
   const hidden = { applied, suggested };
-  for (const one of broader) {
+  for (const one of known) {
     if (hidden[one.outcome]?.has(one.concept)) one.outcome = "narrower";
   }
 }
@@ -53,16 +53,21 @@ const byRank = (a, b) => b.sure - a.sure || (a.key < b.key ? -1 : a.key > b.key 
 
 const ranked = (labels, outcome) => labels.filter((one) => one.outcome === outcome).sort(byRank);
 
-// The surest first, and broader tags after the surest class of their provider.
+const SURE_CLASS = 0.5;
+
+// Sorts by confidence, and broader tags after a sure class of their provider.
 function mostTelling(applied) {
   const surest = new Map();
-  for (const { concept, provider, sure } of applied) {
-    if (!concept) surest.set(provider, Math.max(surest.get(provider) ?? 0, sure));
+  for (const { part, provider, sure } of applied) {
+    if (!part) surest.set(provider, Math.max(surest.get(provider) ?? 0, sure));
   }
-  const worth = ({ concept, provider, sure }) =>
-    concept ? Math.min(sure, surest.get(provider) ?? sure) : sure;
+  const isBroader = ({ part }) => part === "broader";
+  const worth = (one) => {
+    const best = surest.get(one.provider) ?? 0;
+    return isBroader(one) && best >= SURE_CLASS ? Math.min(one.sure, best) : one.sure;
+  };
   return [...applied].sort(
-    (a, b) => worth(b) - worth(a) || Boolean(a.concept) - Boolean(b.concept) || byRank(a, b),
+    (a, b) => worth(b) - worth(a) || isBroader(a) - isBroader(b) || byRank(a, b),
   );
 }
 
@@ -75,7 +80,7 @@ function keepWithin(labels, maximum) {
 const DIGITS = 2;
 const MOST_DIGITS = 20;
 
-// Both with two digits, or with as many as tell which is smaller; see explain.py.
+// Writes both with two digits, or with more if they look equal. See tags/explanation.py.
 function figures(sure, needed, shown) {
   let digits = DIGITS;
   while (sure < needed && sure.toFixed(digits) === needed.toFixed(digits) && digits < MOST_DIGITS) {
@@ -116,10 +121,10 @@ function list(place, labels) {
 }
 
 /**
- * Judge the labels of a tried image, and write what becomes of each.
+ * Judge the labels of a tried image, and show the outcome of each.
  *
  * @param {Element} trial
- * @param {Map<string, number>} thresholds - by provider; "" is the one for suggestions.
+ * @param {Map<string, number>} thresholds - by provider; "" is the threshold of suggestions.
  */
 export function judge(trial, thresholds) {
   const labels = [...trial.querySelectorAll("tr[data-label]")].map((row) => alone(row, thresholds));

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from flask_autotag import AssetRef, AutoTag, Upload
 
-#: What the wiki calls them; their key is the path in its repository.
+#: The wiki's term for files of a page; the key is the path in its repository.
 ATTACHMENT = "attachment"
 IMAGES = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tiff", ".webp")
 
@@ -25,7 +25,7 @@ files_changed = Signal()
 class Plugin:
     """The wiki's hooks."""
 
-    # The wiki stores its first page before it sets plug-ins up.
+    # The wiki stores its first page before it calls setup.
     app = db = storage = None
 
     @hookimpl
@@ -47,7 +47,7 @@ class Plugin:
 
     @hookimpl
     def page_renamed(self, old_pagepath, new_pagepath):
-        """Of what is renamed, ``repository_changed`` tells the new path alone."""
+        """Report the old path: ``repository_changed`` reports only the new one."""
         paths = [folder_of(new_pagepath)]
         files_changed.send(self.app, paths=paths, former=folder_of(old_pagepath))
 
@@ -73,14 +73,14 @@ plugin = Plugin()
 
 
 def folder_of(page: str) -> str:
-    """Name the folder of a page's attachments."""
+    """Return the folder of a page's attachments."""
     from otterwiki.helper import get_attachment_directoryname, get_filename
 
     return get_attachment_directoryname(get_filename(page))
 
 
 def is_image(path: str) -> bool:
-    # A longer key is refused.
+    # The extension refuses longer keys.
     return path.lower().endswith(IMAGES) and len(path) <= 255
 
 
@@ -89,7 +89,7 @@ def attachment(path: str) -> AssetRef:
 
 
 def uploads(app: Flask, paths: list[str], former: str = "") -> Iterator[Upload]:
-    """Look after what is gone, and give what is there to be tagged."""
+    """Move or delete the tags of missing images, and yield existing ones."""
     for path in paths:
         if not path.endswith(".md"):
             follow(path, former or os.path.dirname(path) or path)
@@ -100,7 +100,7 @@ autotag.connect(files_changed, uploads)
 
 
 def images_at(path: str, depth: int | None = None) -> Iterator[AssetRef]:
-    """Find the images at a path, which is a file or a page's folder of attachments."""
+    """Return the images at a path: a file, or a page's folder of attachments."""
     if plugin.storage.isdir(path):
         names, _ = plugin.storage.list(path, depth)
         paths = [f"{path}/{name}" for name in names]
@@ -110,7 +110,7 @@ def images_at(path: str, depth: int | None = None) -> Iterator[AssetRef]:
 
 
 def follow(path: str, folder: str) -> None:
-    """Let tags follow the images that are gone from a folder to a path, or go too."""
+    """Move the tags of images that left a folder for a path; delete them otherwise."""
     asset = autotag.models.asset
     known = plugin.db.session.execute(
         select(asset.asset_id, asset.sha256).where(
@@ -140,7 +140,7 @@ def digest(image: AssetRef) -> str:
 
 @autotag.image_loader
 def load(asset: AssetRef) -> str:
-    # Refuses links that lead out of the repository, too.
+    # This also refuses links that lead out of the repository.
     if not plugin.storage.exists(asset.id):
         raise LookupError(asset)
     return os.path.join(plugin.storage.path, asset.id)
@@ -148,7 +148,7 @@ def load(asset: AssetRef) -> str:
 
 @autotag.asset_lister
 def images() -> Iterator[AssetRef]:
-    """For ``flask autotag tag-untagged``: the images that were there before."""
+    """Return existing images, for ``flask autotag tag-untagged``."""
     names, _ = plugin.storage.list()
     return map(attachment, filter(is_image, names))
 

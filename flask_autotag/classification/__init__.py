@@ -1,0 +1,1 @@
+"""Calls providers safely: child processes, monthly quota, circuit breaker."""

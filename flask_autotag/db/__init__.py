@@ -1,0 +1,1 @@
+"""Tables, transactions, migrations, and SQL that differs between the databases."""

@@ -1,0 +1,1 @@
+"""Bulk work: queueing and re-tagging whole collections of images."""

@@ -1,1 +1,0 @@
-"""The revisions, oldest first. Their order is told by ``down_revision`` alone."""

@@ -1,0 +1,1 @@
+"""Reports about the queue and the providers, metrics, and the doctor."""

@@ -1,0 +1,1 @@
+"""``flask autotag doctor``: checks of an installation, each problem with its fix."""

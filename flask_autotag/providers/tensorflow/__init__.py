@@ -1,0 +1,1 @@
+"""The local TensorFlow provider: model files, runtimes and labels."""

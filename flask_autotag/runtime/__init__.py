@@ -1,0 +1,1 @@
+"""The state of one application, its counters and its throttled log."""

@@ -1,0 +1,1 @@
+"""Labels become tags: rules, people's decisions, rows and counters."""

@@ -1,0 +1,1 @@
+"""The pages for administrators and editors, as two blueprints."""

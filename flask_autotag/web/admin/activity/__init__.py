@@ -1,0 +1,1 @@
+"""The page of the queue and the providers."""

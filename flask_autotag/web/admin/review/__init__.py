@@ -1,0 +1,1 @@
+"""Pages and forms that decide on the tags of images."""

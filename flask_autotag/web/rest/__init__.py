@@ -1,0 +1,1 @@
+"""The JSON API, as a blueprint of its own."""

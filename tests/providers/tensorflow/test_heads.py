@@ -1,0 +1,252 @@
+"""General labels: heads, gates and black-and-white photos."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from flask_autotag.classification.decode import decode
+from flask_autotag.errors import ModelError
+from flask_autotag.providers.base import GENERAL, Label
+from flask_autotag.providers.concept_hierarchy import hierarchy
+from flask_autotag.providers.tensorflow import model_file, model_store
+from flask_autotag.providers.tensorflow.gates import CAP, Gate, Gates
+from flask_autotag.providers.tensorflow.general_labels import GeneralLabels
+from flask_autotag.providers.tensorflow.greyscale import is_black_and_white
+from flask_autotag.providers.tensorflow.heads import Heads
+from flask_autotag.providers.tensorflow.heads_file import HeadsSpec
+from flask_autotag.providers.tensorflow.model_file import DESCRIPTION
+from flask_autotag.providers.tensorflow.provider import (
+    DEFAULT_MODEL,
+    TensorFlowProvider,
+)
+
+from ...hosts import EXAMPLES
+from .models import make_model, sha256, with_embedding
+
+BUNDLED = model_file.find(DEFAULT_MODEL, None)
+WIDTH = 1280
+BEAGLE, PUZZLE, PERSON = "n02088364", "n03598930", "n00007846"
+TRAINED = Path(__file__).parents[3] / "tools" / "heads" / "trained"
+HEADS = """
+[heads]
+embedding = "embedding"
+labels = "heads.csv"
+weights = "heads.npz"
+gates = "gates.csv"
+sha256 = "{sha256}"
+"""
+WHITE = Image.new("RGB", (300, 256), "white")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of models with the bundled network and trained heads."""
+    network = BUNDLED.network.read_bytes()
+    root = tmp_path_factory.mktemp("models")
+    made = make_model(root, "general", network=with_embedding(network))
+    for name in ("heads.csv", "heads.npz", "gates.csv"):
+        shutil.copy(TRAINED / name, made)
+    description = made / DESCRIPTION
+    heads = HEADS.format(sha256=sha256((TRAINED / "heads.npz").read_bytes()))
+    description.write_text(f"{description.read_text()}\n{heads}")
+    return root
+
+
+@pytest.fixture(scope="module")
+def provider(folder: Path) -> TensorFlowProvider:
+    return TensorFlowProvider("general", str(folder))
+
+
+def make_heads(folder: Path, labels: int = 2, **arrays: object) -> HeadsSpec:
+    """Write heads that read three features."""
+    values = {
+        "weights": np.array([[127, 0, 0], [0, -127, 0]], np.int8),
+        "scale": np.array([0.1, 0.1], np.float32),
+        "bias": np.array([-1.0, 0.0], np.float32),
+    }
+    path = folder / "heads.npz"
+    np.savez(path, **{**values, **arrays})
+    named = tuple((f"n{number}", f"label {number}") for number in range(labels))
+    return HeadsSpec("embedding", named, path, "", ())
+
+
+class TestHeads:
+    def test_a_confidence_is_the_logistic_function_of_the_score(
+        self, tmp_path: Path
+    ) -> None:
+        heads = Heads(make_heads(tmp_path))
+        # The square roots are 3, 4 and 0, and their norm is 5.
+        found = heads.confidences(np.array([[9, 16, 0]], np.float32))
+        scores = np.array([12.7 * 0.6 - 1, -12.7 * 0.8])
+        assert found == pytest.approx(1 / (1 + np.exp(-scores)), rel=1e-5)
+
+    @given(st.lists(st.floats(-10, 1e6, width=32), min_size=3, max_size=3))
+    def test_any_embedding_gives_confidences(
+        self, tmp_path_factory: pytest.TempPathFactory, numbers: list[float]
+    ) -> None:
+        heads = Heads(make_heads(tmp_path_factory.mktemp("heads")))
+        found = heads.confidences(np.array([numbers], np.float32))
+        assert ((found >= 0) & (found <= 1)).all()
+
+    def test_labels_are_general(self, tmp_path: Path) -> None:
+        labels = Heads(make_heads(tmp_path)).labels(np.ones((1, 3), np.float32))
+        assert [(label.id, label.part) for label in labels] == [
+            ("n0", GENERAL),
+            ("n1", GENERAL),
+        ]
+
+    def test_an_archive_that_does_not_match(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelError, match="do not match the 3 labels"):
+            Heads(make_heads(tmp_path, labels=3))
+        spec = make_heads(tmp_path)
+        spec.weights.write_bytes(b"text")
+        with pytest.raises(ModelError, match="heads in heads\\.npz cannot be read"):
+            Heads(spec)
+
+    @pytest.mark.parametrize(
+        ("embedding", "message"),
+        [
+            (np.ones((1, 4)), r"has the shape \[1, 4\], but the heads read \[1, 3\]"),
+            (np.array([[1, np.nan, 1]]), "NaN or infinity"),
+        ],
+    )
+    def test_an_embedding_that_is_wrong(
+        self, tmp_path: Path, embedding: np.ndarray, message: str
+    ) -> None:
+        heads = Heads(make_heads(tmp_path))
+        with pytest.raises(ModelError, match=message):
+            heads.confidences(embedding.astype(np.float32))
+
+
+class TestFiles:
+    """Descriptions of heads that are wrong."""
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            ('embedding = "embedding"', "embedding = 3", r"heads\.embedding must be a"),
+            ('embedding = "embedding"\n', "", "has no 'embedding'"),
+            ('weights = "heads.npz"', 'weights = "../x"', "not a file in the model's"),
+            ("sha256 = ", "more = 1\nsha256 = ", r"heads\.more is unknown; the keys"),
+            ('gates = "gates.csv"', 'gates = "heads.csv"', "no head, no labels or no"),
+        ],
+    )
+    def test_a_value_that_is_wrong(
+        self, folder: Path, tmp_path: Path, old: str, new: str, message: str
+    ) -> None:
+        made = tmp_path / "wrong"
+        shutil.copytree(folder / "general", made)
+        description = made / DESCRIPTION
+        head, heads = description.read_text().split("[heads]")
+        assert old in heads
+        description.write_text(f"{head}[heads]{heads.replace(old, new)}")
+        with pytest.raises(ModelError, match=message):
+            model_file.find("wrong", str(tmp_path))
+
+    def test_weights_that_are_damaged(self, folder: Path, tmp_path: Path) -> None:
+        made = tmp_path / "wrong"
+        shutil.copytree(folder / "general", made)
+        (made / "heads.npz").write_bytes(b"text")
+        with pytest.raises(ModelError, match="of the model wrong is damaged"):
+            TensorFlowProvider("wrong", str(tmp_path)).classify([WHITE])
+
+    def test_a_network_without_an_embedding(self, folder: Path, tmp_path: Path) -> None:
+        made = tmp_path / "wrong"
+        shutil.copytree(folder / "general", made)
+        description = made / DESCRIPTION
+        text = description.read_text()
+        description.write_text(text.replace('= "embedding"', '= "other"'))
+        with pytest.raises(
+            ModelError, match="has no output 'other' beside the classes"
+        ):
+            TensorFlowProvider("wrong", str(tmp_path)).classify([WHITE])
+
+    def test_heads_are_installed_with_their_model(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        model_store.add_folder(folder / "general", "copy", str(tmp_path))
+        installed = {path.name for path in (tmp_path / "copy").iterdir()}
+        assert {"heads.csv", "heads.npz", "gates.csv"} <= installed
+
+
+class TestGates:
+    gates = Gates(
+        [
+            Gate("map", None, frozenset()),
+            Gate("text", frozenset({"n04028315"}), frozenset()),
+            Gate("painting", None, frozenset({"n00015388"})),
+        ],
+        [BEAGLE, PUZZLE],
+    )
+    beagle, puzzle = Label(BEAGLE, "beagle", 0.9), Label(PUZZLE, "jigsaw puzzle", 0.8)
+
+    def confidences(self, **sure: float) -> list[float]:
+        labels = self.gates.apply([self.beagle, self.puzzle], sure)
+        return [label.confidence for label in labels]
+
+    def test_a_head_that_is_not_sure_stops_nothing(self) -> None:
+        assert self.confidences(map=0.49) == [0.9, 0.8]
+
+    def test_all_labels(self) -> None:
+        assert self.confidences(map=0.5) == [CAP, CAP]
+
+    def test_labels_below_a_concept(self) -> None:
+        assert self.confidences(text=0.9) == [0.9, CAP]
+
+    def test_labels_that_are_exempt(self) -> None:
+        assert self.confidences(painting=0.9) == [0.9, CAP]
+
+    def test_the_trained_gates_name_heads_and_concepts(self, folder: Path) -> None:
+        spec = model_file.find("general", str(folder)).heads
+        assert spec is not None
+        heads = {label_id for label_id, _ in spec.labels}
+        known = hierarchy().names.keys() | {each for each, _ in BUNDLED.labels}
+        for gate in spec.gates:
+            assert gate.head in heads
+            assert gate.exempt | (gate.labels or frozenset()) <= known
+
+
+class TestBlackAndWhite:
+    def test_a_photo_without_colour(self) -> None:
+        assert is_black_and_white(Image.linear_gradient("L").convert("RGB"))
+
+    def test_a_photo_with_colour(self) -> None:
+        with Image.open(EXAMPLES / "castle.jpg") as image:
+            assert not is_black_and_white(image.convert("RGB"))
+
+    def test_a_plain_ground(self) -> None:
+        assert not is_black_and_white(WHITE)
+
+
+class TestGeneralLabels:
+    @pytest.mark.parametrize(
+        ("photo", "expected"),
+        [
+            ("mountains", {"mountain", "sky", "landscape"}),
+            ("castle", {"building", "sky", "water"}),
+            ("photographer", {"person", "black and white"}),
+        ],
+    )
+    def test_trained_heads_know_what_photos_show(
+        self, provider: TensorFlowProvider, photo: str, expected: set[str]
+    ) -> None:
+        data = (EXAMPLES / f"{photo}.jpg").read_bytes()
+        (labels,) = provider.classify([decode(data, provider.side)])
+        sure = {each.name for each in labels if each.confidence > 0.5}
+        assert expected <= sure
+
+    def test_a_concept_of_both_has_the_higher_confidence(self, folder: Path) -> None:
+        spec = model_file.find("general", str(folder)).heads
+        assert spec is not None
+        general = GeneralLabels(spec, [each for each, _ in BUNDLED.labels])
+        embedding = np.zeros((1, WIDTH), np.float32)
+        sure = Label(PERSON, "person", 1.0)
+        labels = general.combine([sure], embedding, WHITE)
+        assert [label for label in labels if label.id == PERSON] == [sure]
