@@ -1,8 +1,9 @@
-"""What the page of activity costs the server, beside a bare count of the same jobs.
+"""Measures the activity page, and compares it with a plain count of the same jobs.
 
-The jobs are in three instances: in all states, or all failed, for reasons of which each
-has as many. All ended in the last day. Times are of a whole request for the page, or of
-collecting the metrics, in milliseconds: the median and the 99th percentile.
+The jobs belong to three instances. They are in all states, or all failed, with equally
+many for each reason. All ended within the last day. Each time is that of a whole
+request for the page, or of collecting the metrics, in milliseconds: the median and the
+99th percentile.
 
 ::
 
@@ -25,10 +26,10 @@ from typing import Any
 from hosts import DATABASES, Host, host, machine, measure
 from sqlalchemy import func, insert, select
 
-from flask_autotag.metrics import AutoTagCollector
+from flask_autotag.monitoring.metrics import AutoTagCollector
 
 INSTANCES = ("one", "two", "three")
-#: Another one has no jobs.
+#: An instance without jobs.
 EMPTY = "empty"
 RUNS, DAY = 100, 86_400.0
 PORTION = 5_000
@@ -39,13 +40,13 @@ REASONS = (
     "classifier_timeout",
     "provider_failed",
 )
-#: States, and how many jobs of a hundred are in each.
+#: States, and the percentage of jobs in each.
 MIXED = {"queued": 40, "running": 1, "done": 40, "failed": 18, "quarantined": 1}
 FAILED = {"failed": 100}
 
 
 def rows(states: dict[str, int], number: int) -> Iterator[dict[str, Any]]:
-    """Make jobs."""
+    """Yield the rows of jobs."""
     random_, now = random.Random(1), time.time()
     for place in range(number):
         [state] = random_.choices(list(states), list(states.values()))
@@ -69,7 +70,7 @@ def rows(states: dict[str, int], number: int) -> Iterator[dict[str, Any]]:
 
 
 def fill(running: Host, states: dict[str, int], number: int) -> None:
-    """Write jobs, and let the database see to its tables as it does in time."""
+    """Insert jobs, and update the database's statistics."""
     table = running.autotag.models.job.__table__
     made = list(rows(states, number))
     with running.db.engine.begin() as connection:
@@ -125,7 +126,7 @@ def run(kind: str, title: str, states: dict[str, int], jobs: int, runs: int) -> 
 
 
 def main() -> int:
-    """Run it."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--database", choices=DATABASES, action="append")

@@ -1,11 +1,11 @@
-"""The bundled model against the same network in float, in other runtimes.
+"""Compares the bundled model with the same network in float, in other runtimes.
 
-And GoogLeNet as a frozen graph, as Inception5h is, through TensorFlow itself.
+It also runs GoogLeNet as a frozen graph, like Inception5h, in TensorFlow itself.
 
-Each engine runs in a process of its own, one after the other, on the same photos:
-images per second, seconds from the process's start to the first tag, and the
-process's peak memory. Then the decoding of photos, with and without JPEG's
-``draft``. Ratios are of figures of one run only.
+Each engine runs in a separate process, one after the other, on the same photos. The
+figures are images per second, seconds from the start of the process to the first tag,
+and the peak memory of the process. Then decoding is timed, with and without JPEG's
+``draft``. Ratios only compare figures of one run.
 
 ::
 
@@ -44,10 +44,10 @@ Classify = Callable[[list[Image.Image]], Any]
 
 @dataclass(frozen=True)
 class Engine:
-    """A way to run the network.
+    """A runtime for the network.
 
-    :param title: as the table names it.
-    :param name: the function that opens it.
+    :param title: its title in the table.
+    :param name: the suffix of the function that opens it.
     :param batch: images at a time.
     """
 
@@ -69,15 +69,15 @@ ENGINES = (
 
 
 def open_bundled(_folder: Path, threads: int) -> Classify:
-    """Open the bundled model through the public provider."""
-    from flask_autotag.providers.tensorflow import TensorFlowProvider
+    """Open the bundled model with the public provider."""
+    from flask_autotag.providers.tensorflow.provider import TensorFlowProvider
 
     return TensorFlowProvider(threads=threads).classify
 
 
 def open_googlenet(folder: Path, threads: int) -> Classify:
-    """Open a graph like Inception5h's through the public provider."""
-    from flask_autotag.providers.tensorflow import TensorFlowProvider
+    """Open a graph like Inception5h's with the public provider."""
+    from flask_autotag.providers.tensorflow.provider import TensorFlowProvider
 
     return TensorFlowProvider("googlenet", str(folder), threads).classify
 
@@ -123,7 +123,7 @@ def open_onnx(folder: Path, threads: int) -> Classify:
 
 
 def pixels(images: list[Image.Image]) -> np.ndarray[Any, Any]:
-    """Cut out and scale the middle of images, as the provider does.
+    """Crop and scale the centre of images, like the provider.
 
     :return: shape ``(images, 224, 224, 3)``, float32.
     """
@@ -138,7 +138,7 @@ def pixels(images: list[Image.Image]) -> np.ndarray[Any, Any]:
 
 
 def prepare(folder: Path) -> None:
-    """Write the float network in the form of each runtime."""
+    """Write the float network in the format of each runtime."""
     sys.path.insert(0, str(ROOT / "tools"))
     import googlenet
     import tensorflow as tf
@@ -171,7 +171,7 @@ def prepare(folder: Path) -> None:
 
 def describe_googlenet(folder: Path, graph: bytes) -> None:
     """Write GoogLeNet's graph with Inception5h's description."""
-    from flask_autotag.providers.model_store import DOWNLOADS
+    from flask_autotag.providers.tensorflow.model_store import DOWNLOADS
 
     text = (DOWNLOADS / "inception5h" / "model.toml").read_text()
     description = tomllib.loads(text)
@@ -190,7 +190,7 @@ def measure(engine: str, batch: int, threads: int, folder: Path, photos: Path) -
 
     started = float(os.environ["STARTED"])
     classify = OPENERS[engine](folder, threads)
-    # A dozen, so that the photos weigh little beside the engine.
+    # Few photos, so that they take little memory compared with the engine.
     images = [decode(path) for path in sorted(photos.glob("*.[jJ]*"))[:12]]
     classify(images[:1])
     first = time.time() - started
@@ -218,20 +218,20 @@ OPENERS: dict[str, Callable[[Path, int], Classify]] = {
 
 
 def decode(path: Path) -> Image.Image:
-    """Decode a photo and make it small, alike for every engine."""
+    """Decode and scale a photo, in the same way for every engine."""
     image = Image.open(path).convert("RGB")
     image.thumbnail((480, 480))
     return image
 
 
 def parts(items: list[Any], size: int) -> Iterator[list[Any]]:
-    """Cut a list into parts."""
+    """Split a list into parts."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 def rounds(action: Callable[[], object], count: int = 7) -> Iterator[float]:
-    """Time *action*, after one round that is not counted.
+    """Time *action*, after one round that does not count.
 
     :return: the seconds of each round.
     """
@@ -243,7 +243,7 @@ def rounds(action: Callable[[], object], count: int = 7) -> Iterator[float]:
 
 
 def in_process(*arguments: str) -> str:
-    """Run this script with *arguments* in a process of its own."""
+    """Run this script with *arguments* in a separate process."""
     environment = {**os.environ, "STARTED": str(time.time())}
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     done = subprocess.run(
@@ -285,9 +285,9 @@ def compare_engines(photos: Path, threads: int) -> None:
 
 
 def compare_decoding(photos: Path) -> None:
-    """Print how long decoding takes, with and without ``draft``."""
+    """Print the time of decoding, with and without ``draft``."""
     sys.path.insert(0, str(ROOT))
-    from flask_autotag.images import decode as decode_within_limits
+    from flask_autotag.classification.decode import decode as decode_within_limits
 
     small = sorted(photos.glob("*.[jJ]*"))[0].read_bytes()
     print(f"\n{'photo':30} {'with draft':>12} {'without':>12} {'ratio':>8}")
@@ -307,7 +307,7 @@ def compare_decoding(photos: Path) -> None:
 
 
 def enlarge(data: bytes) -> bytes:
-    """Make a photo of 4000 by 3000 pixels, as cameras do."""
+    """Scale a photo to the 4000 by 3000 pixels of a camera."""
     file = io.BytesIO()
     image = Image.open(io.BytesIO(data)).convert("RGB")
     image.resize((4000, 3000), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
@@ -315,7 +315,7 @@ def enlarge(data: bytes) -> bytes:
 
 
 def main() -> None:
-    """Compare all, or be one of the compared."""
+    """Compare all engines, or run one in this process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, default=PHOTOS)
     parser.add_argument("--threads", type=int, default=1)

@@ -1,8 +1,11 @@
-"""Kills workers while they work, and counts what was lost, doubled or half-written.
+"""Kills workers while they run, and counts lost, doubled and half-written jobs.
 
 ::
 
     python benchmarks/faults.py [--database postgresql] [--jobs 10000] [--workers 4]
+
+Then one of two workers, with leases of the default length, is killed once. The
+benchmark measures how long its images wait.
 """
 
 from __future__ import annotations
@@ -18,10 +21,10 @@ from hosts import DATABASES, Host, host, machine
 from PIL import Image
 from sqlalchemy import func, select
 
-#: As long as in earnest a lease would be a minute, and the run wait for it at last.
+#: Shorter leases: the default is a minute, for which the run would wait at the end.
 IMPATIENT = """
-from flask_autotag.jobs import claims, crew, leases
-claims.LEASE, leases.ROUND, crew.POLL = 6.0, 1.0, 0.5
+from flask_autotag.jobs import claims, leases, worker_threads
+claims.LEASE, leases.RENEW_INTERVAL, worker_threads.POLL = 6.0, 1.0, 0.5
 """
 
 
@@ -38,9 +41,9 @@ def small_photos(folder: Path) -> list[Path]:
 
 
 def run(made: Host, jobs: int, workers: int, every: float, seed: int) -> int:
-    """Work off the queue under kills.
+    """Run the queue while workers are killed.
 
-    :return: how many workers were killed.
+    :return: the number of killed workers.
     """
     chance, kills = random.Random(seed), 0
     running = [made.worker("--processes", "1") for _ in range(workers)]
@@ -59,8 +62,48 @@ def run(made: Host, jobs: int, workers: int, every: float, seed: int) -> int:
     return kills
 
 
+#: Images that are running or waiting when one of two workers is killed.
+FEW = 120
+
+
+def take_over(made: Host) -> float:
+    """Kill one of two workers while both are running.
+
+    :return: the seconds until the last of its images was tagged.
+    """
+    with made.app.app_context():
+        job = made.autotag.models.job.__table__
+
+    def claimed(pid: int) -> set[int]:
+        with made.app.app_context(), made.db.engine.connect() as connection:
+            mine = select(job.c.id).where(
+                job.c.state == "running", job.c.lease_owner.endswith(f":{pid}")
+            )
+            return set(connection.scalars(mine))
+
+    def left(ids: set[int]) -> int:
+        with made.app.app_context(), made.db.engine.connect() as connection:
+            live = select(func.count()).where(job.c.id.in_(ids), job.c.state != "done")
+            return connection.scalar(live) or 0
+
+    killed, other = [made.worker("--processes", "1") for _ in range(2)]
+    try:
+        while not claimed(killed.pid) or not claimed(other.pid):
+            time.sleep(0.02)
+        killed.kill()
+        killed.wait()
+        start, lost = time.monotonic(), claimed(killed.pid)
+        while left(lost):
+            time.sleep(0.05)
+        return time.monotonic() - start
+    finally:
+        for each in (killed, other):
+            each.kill()
+            each.wait()
+
+
 def count(made: Host, jobs: int) -> tuple[int, int, int]:
-    """Count what is lost, doubled and half-written."""
+    """Count lost, doubled and half-written jobs."""
     with made.app.app_context(), made.db.engine.connect() as connection:
         found = made.autotag.models
         asset, prediction = found.asset.__table__, found.prediction.__table__
@@ -71,7 +114,7 @@ def count(made: Host, jobs: int) -> tuple[int, int, int]:
             select(func.count(func.distinct(prediction.c.asset_id)))
         )
         predictions = connection.scalar(select(func.count()).select_from(prediction))
-        # The same photo has the same tags, wherever it was tagged.
+        # The same photo has the same tags in every job.
         tags = Counter(
             dict(
                 connection.execute(
@@ -120,6 +163,17 @@ def main() -> None:
             print(
                 f"{kind}: {options.jobs:,} jobs, {kills} kills, {seconds:.0f} s:"
                 f" {lost} lost, {doubled} doubled, {half} half-written; {states}",
+                flush=True,
+            )
+        with (
+            tempfile.TemporaryDirectory() as name,
+            host(kind, Path(name)) as made,
+        ):
+            made.fill(small_photos(Path(name)), FEW)
+            seconds = take_over(made)
+            print(
+                f"{kind}: one of two workers killed: the last of its images tagged"
+                f" after {seconds:.1f} s",
                 flush=True,
             )
     raise SystemExit(failed)

@@ -1,7 +1,9 @@
-"""Feeds mutated image files to the children, and counts what comes of them.
+"""Sends mutated image files to child processes, and counts the outcomes.
 
-Truncated files, flipped bits, swapped headers, repeated and inserted pieces, and
-bombs: small files of very many pixels.
+The mutations are truncated files, flipped bits, swapped headers, repeated and inserted
+pieces, and bombs: small files with very many pixels. Then the benchmark measures the
+cost of confinement: the images per second of confined and unconfined children, in turn,
+and the time of a new process for another tenant.
 
 ::
 
@@ -15,6 +17,7 @@ import io
 import os
 import random
 import statistics
+import sys
 import threading
 import time
 from collections import Counter
@@ -25,21 +28,26 @@ from pathlib import Path
 from hosts import machine
 from PIL import Image
 
-from flask_autotag import ClassifierCrashed, TaggingError
-from flask_autotag.config import KEYS
-from flask_autotag.providers.base import Machine
-from flask_autotag.providers.registry import enabled_here, sections
-from flask_autotag.sandbox.pool import Pool, Question
+from flask_autotag import TaggingError
+from flask_autotag.classification.sandbox.pool import Pool
+from flask_autotag.classification.sandbox.question import Question
+from flask_autotag.errors import ClassifierCrashed
+from flask_autotag.providers.registry import local_enabled, sections
+from flask_autotag.settings.config import KEYS
+from flask_autotag.settings.machine import Machine
 from flask_autotag.settings.resolution import read_settings
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 MEMORY = int(KEYS["AUTOTAG_MEMORY_LIMIT"].default)
 SETTINGS = read_settings(sections(), {})
+#: Images in a worker's batch.
+BATCH = 32
+UNCONFINED = str(Path(__file__).parent / "unconfined")
 PNG_HEADER = b"\x89PNG\r\n\x1a\n"
 
 
 def originals() -> list[bytes]:
-    """Encode an example photo in every format, small so that many can be tried."""
+    """Encode a small example photo in every format."""
     Image.init()
     photo = Path(__file__).parent.parent / "example_app" / "photos" / "espresso.jpg"
     found = []
@@ -54,7 +62,7 @@ def originals() -> list[bytes]:
 
 
 def bombs() -> list[bytes]:
-    """Make small files of very many pixels."""
+    """Create small files with very many pixels."""
     Image.MAX_IMAGE_PIXELS = None
     found = []
     for form, mode, side in (
@@ -77,7 +85,7 @@ def bombs() -> list[bytes]:
 
 
 def mutations(good: list[bytes], number: int, seed: int) -> Iterator[bytes]:
-    """Make *number* hostile files."""
+    """Yield *number* hostile files."""
     chance = random.Random(seed)
     explosive = bombs()
     for place in range(number):
@@ -108,7 +116,7 @@ def flip_header(data: bytearray, chance: random.Random, _good: list[bytes]) -> b
 
 
 def swap_header(data: bytearray, chance: random.Random, good: list[bytes]) -> bytes:
-    """Begin as another format."""
+    """Replace the header by that of another format."""
     length = chance.randrange(4, 200)
     return chance.choice(good)[:length] + bytes(data[length:])
 
@@ -137,10 +145,10 @@ MUTATIONS: tuple[Callable[[bytearray, random.Random, list[bytes]], bytes], ...] 
 
 
 def classify(pool: Pool, files: Iterator[bytes]) -> Counter[str]:
-    """Count the outcomes of one slot's images."""
+    """Classify files in one slot, and count the outcomes."""
     outcomes: Counter[str] = Counter()
     questions = (
-        Question(data, enabled_here(SETTINGS), SETTINGS, Machine()) for data in files
+        Question(data, local_enabled(SETTINGS), SETTINGS, Machine()) for data in files
     )
     with pool.slot() as slot:
         for outcome in slot.classify(questions):
@@ -152,26 +160,36 @@ def classify(pool: Pool, files: Iterator[bytes]) -> Counter[str]:
 
 
 def watch_memory(ended: threading.Event, peaks: list[float]) -> None:
-    """Note the highest memory of any child, in MB."""
-    while not ended.wait(0.05):
-        for status in Path("/proc").glob("[0-9]*/status"):
-            try:
-                lines = dict(
-                    line.split(":", 1) for line in status.read_text().splitlines()
-                )
-            except OSError:
-                continue
-            if int(lines["PPid"]) == os.getpid() and "VmHWM" in lines:
-                peaks.append(int(lines["VmHWM"].split()[0]) / 1000)
+    """Record the peak memory of any child in MB. Our own programs fork them."""
+    while not ended.wait(0.2):
+        found = dict(_processes())
+        programs = {pid for pid, (parent, _) in found.items() if parent == os.getpid()}
+        peaks += [
+            peak
+            for parent, peak in found.values()
+            if parent in {*programs, os.getpid()}
+        ]
+
+
+def _processes() -> Iterator[tuple[int, tuple[int, float]]]:
+    """Yield all processes, each with its parent and its peak memory in MB."""
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        except OSError:
+            continue
+        if "VmHWM" in lines:
+            peak = int(lines["VmHWM"].split()[0]) / 1000
+            yield int(lines["Pid"]), (int(lines["PPid"]), peak)
 
 
 def recovery(good: bytes) -> float:
-    """Kill the child, and classify until an image gets through.
+    """Kill the program, and classify until an image succeeds.
 
-    :return: seconds that it takes, the new child's start among them; the median.
+    :return: the median of the seconds, including the start of a new program.
     """
     pool, times = Pool(1, 30, MEMORY), []
-    question = Question(good, enabled_here(SETTINGS), SETTINGS, Machine())
+    question = Question(good, local_enabled(SETTINGS), SETTINGS, Machine())
     for _ in range(9):
         pool.classify(question)
         pool.kill()
@@ -185,11 +203,80 @@ def recovery(good: bytes) -> float:
     return statistics.median(times)
 
 
+def photos() -> list[bytes]:
+    """Read the photos of the example application."""
+    folder = Path(__file__).parent.parent / "example_app" / "photos"
+    return [path.read_bytes() for path in sorted(folder.glob("*.jpg"))]
+
+
+def batch_time(pool: Pool, images: list[bytes], tenants: int) -> float:
+    """Classify a batch, like a worker.
+
+    :param tenants: the number of tenants; the images of each are adjacent.
+    :return: seconds since the fork of the first child.
+    """
+    questions = [
+        Question(
+            images[place % len(images)],
+            local_enabled(SETTINGS),
+            SETTINGS,
+            Machine(),
+            tenant=str(place * tenants // BATCH),
+        )
+        for place in range(BATCH)
+    ]
+    start = time.perf_counter()
+    with pool.slot() as slot:
+        for outcome in slot.classify(questions):
+            if isinstance(outcome, TaggingError):
+                raise outcome
+    return time.perf_counter() - start
+
+
+def show_price(pairs: int) -> None:
+    """Print the cost of confinement, and of a separate process for each tenant.
+
+    :param pairs: batches of each kind to measure, in turn.
+    """
+    images = photos()
+    confined, free = Pool(1, 30, MEMORY), Pool(1, 30, MEMORY)
+    batch_time(confined, images, 1)
+    sys.path.insert(0, UNCONFINED)
+    batch_time(free, images, 1)
+    sys.path.remove(UNCONFINED)
+    print(f"confined: {confined.confinement}; not confined: {free.confinement}")
+    times: dict[str, list[float]] = {"free": [], "confined": [], "tenants": []}
+    for _ in range(pairs):
+        times["free"].append(batch_time(free, images, 1))
+        times["confined"].append(batch_time(confined, images, 1))
+        times["tenants"].append(batch_time(confined, images, BATCH))
+    for pool in (confined, free):
+        pool.close()
+    ratio = statistics.median(
+        alone / bound
+        for alone, bound in zip(times["free"], times["confined"], strict=True)
+    )
+    restart = statistics.median(
+        (many - one) / (BATCH - 1)
+        for many, one in zip(times["tenants"], times["confined"], strict=True)
+    )
+    rates = {kind: BATCH / statistics.median(each) for kind, each in times.items()}
+    best = {kind: BATCH / min(each) for kind, each in times.items()}
+    print(
+        f"batches of {BATCH}: confined {rates['confined']:.1f} images/s, not confined"
+        f" {rates['free']:.1f}, median of the ratios of {pairs} pairs {ratio:.3f}; best"
+        f" {best['confined']:.1f} and {best['free']:.1f}, ratio"
+        f" {best['confined'] / best['free']:.3f}"
+    )
+    print(f"a new process for another tenant takes {restart * 1e3:.1f} ms")
+
+
 def main() -> None:
-    """Feed two children; fail if an outcome is neither labels nor a clear error."""
+    """Run two children; fail if an outcome is neither labels nor a clear error."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--pairs", type=int, default=30)
     options = parser.parse_args()
     print(machine())
     pool, ended, peaks = Pool(2, 30, MEMORY), threading.Event(), [0.0]
@@ -212,6 +299,7 @@ def main() -> None:
     print(", ".join(f"{number:,} {code}" for code, number in outcomes.most_common()))
     print(f"highest memory of a child {max(peaks):.0f} MB, limit {MEMORY} MiB")
     print(f"after a crash the next image is classified in {recovery(good[0]):.2f} s")
+    show_price(options.pairs)
     raise SystemExit(sum(outcomes.values()) != 2 * half)
 
 

@@ -40,26 +40,32 @@ AutoTag(app)
 
 @dataclass
 class Host:
-    """An application on an empty database, and a program of the same."""
+    """An application on an empty database, and a program that runs it."""
 
     app: Flask
     db: SQLAlchemy
     autotag: AutoTag
     folder: Path
 
-    def worker(self, *options: str) -> subprocess.Popen[bytes]:
-        """Start ``flask autotag worker``, and log to a file."""
+    def worker(
+        self, *options: str, paths: Sequence[Path] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start ``flask autotag worker``, with its log in a file.
+
+        :param paths: additional folders for Python's modules.
+        """
+        search = os.pathsep.join(map(str, [*paths, ROOT]))
         command = [sys.executable, "-m", "flask", "--app", "program", "autotag"]
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
                 [*command, "worker", *options],
                 cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": search},
                 stderr=log,
             )
 
     def fill(self, paths: Sequence[Path], number: int) -> None:
-        """Queue *number* jobs, cycling over *paths*; straight into the table."""
+        """Insert *number* jobs into the table, with *paths* in turn."""
         with self.app.app_context():
             job = self.autotag.models.job.__table__
             for start in range(0, number, 1000):
@@ -95,7 +101,7 @@ class Host:
 
 @contextmanager
 def database(kind: str, folder: Path) -> Iterator[str]:
-    """Make an empty database and give its URL; drop it at the end."""
+    """Create an empty database for the block, and yield its URL."""
     if kind == "sqlite":
         yield f"sqlite:///{folder / 'host.sqlite'}"
         return
@@ -114,10 +120,10 @@ def database(kind: str, folder: Path) -> Iterator[str]:
 
 @contextmanager
 def host(kind: str, folder: Path, before: str = "", url: str = "") -> Iterator[Host]:
-    """Make a host with all its tables.
+    """Create a host with all its tables, for the block.
 
-    :param before: lines of Python that its program begins with.
-    :param url: of a database that is there, in the place of a new one.
+    :param before: the first lines of its program, in Python.
+    :param url: the URL of an existing database; by default a new one is created.
     """
     with database(kind, folder) as made:
         url = url or made
@@ -136,7 +142,7 @@ def host(kind: str, folder: Path, before: str = "", url: str = "") -> Iterator[H
 
 
 def measure(work: Callable[[], object], runs: int) -> str:
-    """Give the median and the 99th percentile in milliseconds."""
+    """Return the median and the 99th percentile in milliseconds."""
     times = []
     for _ in range(runs + 3):
         begun = time.perf_counter()
@@ -148,7 +154,7 @@ def measure(work: Callable[[], object], runs: int) -> str:
 
 
 def machine() -> str:
-    """Describe what the figures were measured on."""
+    """Describe the machine."""
     import platform
 
     return f"{os.cpu_count()} cores, Python {platform.python_version()}"

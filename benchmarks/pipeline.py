@@ -1,8 +1,9 @@
-"""From the signal to stored tags: rate, cost to the upload, and long queues.
+"""Measures the way from the signal to stored tags: rate, upload time, long queues.
 
-The rate of ``flask autotag worker --processes 2`` stands beside that of two bare
-processes which decode and classify the same photos, in turn in one run. What the
-signal adds to an upload is measured on requests with and without it, in turn.
+The rate of ``flask autotag worker --processes 2`` is compared with that of two bare
+processes, which decode and classify the same photos, and with that of a worker whose
+children are not confined, in turn in one run. The time that the signal adds to an
+upload is measured on requests with and without it, in turn.
 
 ::
 
@@ -27,16 +28,18 @@ from hosts import DATABASES, Host, database, host, machine
 from sqlalchemy import func, select
 
 from flask_autotag import AutoTag, image_uploaded
-from flask_autotag.jobs import claims, ends
+from flask_autotag.jobs import claims, outcomes
 
 ROUNDS, JOBS, UPLOADS = 3, 1000, 1000
 QUEUES = (1_000, 10_000, 100_000)
 
+UNCONFINED = Path(__file__).parent / "unconfined"
+
 BARE = """
 import sys, time
 from pathlib import Path
-from flask_autotag.images import decode
-from flask_autotag.providers.tensorflow import TensorFlowProvider
+from flask_autotag.classification.decode import decode
+from flask_autotag.providers.tensorflow.provider import TensorFlowProvider
 
 paths = sys.argv[2:]
 provider = TensorFlowProvider()
@@ -52,7 +55,7 @@ print(start, time.time())
 def bare_rate(photos: list[Path]) -> float:
     """Decode and classify in two processes at once, without a queue.
 
-    :return: images a second, of both together.
+    :return: images per second of both together.
     """
     command = [sys.executable, "-c", BARE, str(JOBS // 2), *map(str, photos)]
     both = [
@@ -63,14 +66,15 @@ def bare_rate(photos: list[Path]) -> float:
     return sum(JOBS // 2 / (end - start) for start, end in times)
 
 
-def worker_rate(made: Host, photos: list[Path]) -> float:
+def worker_rate(made: Host, photos: list[Path], *paths: Path) -> float:
     """Let one worker with two children drain the queue.
 
-    :return: images a second between the first and the last tags stored.
+    :param paths: additional folders for Python's modules.
+    :return: images per second between the first and the last stored tags.
     """
     made.clear()
     made.fill(photos, JOBS)
-    if made.worker("--processes", "2", "--drain").wait():
+    if made.worker("--processes", "2", "--drain", paths=paths).wait():
         raise SystemExit((made.folder / "log").read_text())
     if made.states() != {"done": JOBS}:
         raise SystemExit(f"not all jobs are done: {made.states()}")
@@ -78,7 +82,7 @@ def worker_rate(made: Host, photos: list[Path]) -> float:
 
 
 def stored_rate(made: Host) -> float:
-    """Give the images a second between the first and the last tags stored."""
+    """Return the images per second between the first and the last stored tags."""
     with made.app.app_context():
         job = made.autotag.models.job.__table__
         finished = job.c.finished_at
@@ -92,15 +96,26 @@ def stored_rate(made: Host) -> float:
 def show_rate(kind: str, photos: list[Path], folder: Path) -> None:
     """Print the rates, and the ratio of each round."""
     with host(kind, folder) as made:
-        rounds = [(bare_rate(photos), worker_rate(made, photos)) for _ in range(ROUNDS)]
-    bare = statistics.median(pair[0] for pair in rounds)
-    ours = statistics.median(pair[1] for pair in rounds)
-    ratio = statistics.median(pair[1] / pair[0] for pair in rounds)
-    print(f"{kind}: bare {bare:.0f}/s, signal to tags {ours:.0f}/s, ratio {ratio:.2f}")
+        rounds = [
+            (
+                bare_rate(photos),
+                worker_rate(made, photos),
+                worker_rate(made, photos, UNCONFINED),
+            )
+            for _ in range(ROUNDS)
+        ]
+    bare = statistics.median(each[0] for each in rounds)
+    ours = statistics.median(each[1] for each in rounds)
+    ratio = statistics.median(each[1] / each[0] for each in rounds)
+    price = statistics.median(each[1] / each[2] for each in rounds)
+    print(
+        f"{kind}: bare {bare:.0f}/s, signal to tags {ours:.0f}/s, ratio {ratio:.2f};"
+        f" confined to not confined {price:.3f}"
+    )
 
 
 def show_signal(kind: str, photo: Path, folder: Path) -> None:
-    """Print what the signal adds to requests that commit an upload."""
+    """Print the time that the signal adds to requests that commit an upload."""
     with database(kind, folder) as url:
         app = Flask("host")
         app.config.update(SQLALCHEMY_DATABASE_URI=url, AUTOTAG_RUNNER="none")
@@ -136,7 +151,7 @@ def show_signal(kind: str, photo: Path, folder: Path) -> None:
 
 
 def interleave(*acts: Callable[[], object]) -> list[list[float]]:
-    """Time each of *acts* in turn; seconds."""
+    """Time each of *acts* in turn, in seconds."""
     times: list[list[float]] = [[] for _ in acts]
     for number, (act, found) in itertools.product(
         range(UPLOADS + 50), zip(acts, times, strict=True)
@@ -149,7 +164,7 @@ def interleave(*acts: Callable[[], object]) -> list[list[float]]:
 
 
 def show_queues(kind: str, photos: list[Path], folder: Path) -> None:
-    """Print rate and memory for queues of different lengths."""
+    """Print the rate and the memory for queues of different lengths."""
     with host(kind, folder) as made:
         for length in QUEUES:
             made.clear()
@@ -169,9 +184,9 @@ def show_queues(kind: str, photos: list[Path], folder: Path) -> None:
 
 
 def no_op(made: Host) -> float:
-    """Claim jobs and end them, without their images.
+    """Claim and end jobs, without their images.
 
-    :return: seconds a job.
+    :return: seconds per job.
     """
     with made.app.app_context():
         found = made.autotag.state_of(made.app).database
@@ -179,13 +194,13 @@ def no_op(made: Host) -> float:
         for _ in range(25):
             jobs = claims.claim(found, 16, "benchmark")
             with found.begin() as session:
-                ends.finish(session, found.models, jobs)
+                outcomes.finish(session, found.models, jobs)
             ended += len(jobs)
         return (time.perf_counter() - start) / ended
 
 
 def peak(pid: int) -> float:
-    """Give the highest memory of a worker, without its children, in MB."""
+    """Return the peak memory of a worker without its children, in MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) / 1000

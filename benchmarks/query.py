@@ -1,9 +1,9 @@
-"""What it costs to find by tags, beside the plain way: one table of names.
+"""Measures queries by tags, and compares them with a plain table of names.
 
-Assets have five tags each, some of 5,000 by Zipf's law, in three instances. The plain
-way is a table of (type, id, name) with an index from both sides. Times are of the whole
-call in milliseconds, with the names looked up and the statement made: the median and
-the 99th percentile.
+Assets have five tags each out of 5,000, distributed by Zipf's law, in three instances.
+The plain table is (type, id, name) with an index from both sides. Times are those of
+the whole call in milliseconds, including looking up the names and building the
+statement: the median and the 99th percentile.
 
 ::
 
@@ -30,34 +30,34 @@ from sqlalchemy import String, func, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flask_autotag import AssetRef
+from flask_autotag.classification.request import Classified
 from flask_autotag.providers.base import Label, Prediction
-from flask_autotag.store import Entry, store
-from flask_autotag.tagging import Classified
+from flask_autotag.tags.store import Entry, store
 
 INSTANCES = ("one", "two", "three")
 TAGS, TAGS_EACH, RUNS = 5_000, 5, 100
 #: Images whose tags are counted: the latest of an instance, and many.
 LATEST, FACETED = 1_000, 10_000
-#: By rank: on nearly every second asset, on every tenth, on one of some hundred, rare.
+#: Ranks: on nearly half of the assets, on a tenth, on one of some hundred, and rare.
 COMMON, SECOND, MIDDLING, RARE = 0, 3, 40, 3000
 MOMENT = "2026-01-01 00:00:00"
 
 
 def name_of(rank: int) -> str:
-    """Name a tag so that some begin alike."""
+    """Return the name of a tag; some begin with the same letters."""
     return f"{'abcdefghij'[rank % 10]}{'klmnopqrst'[rank // 10 % 10]} {rank}"
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The host's model, and the peer's table."""
+    """The host's model, and the plain table."""
 
     photo: Any
     plain: Any
 
 
 def add_tables(running: Host) -> Tables:
-    """Make what a host has, and what it might have in our place."""
+    """Create the host's table, and the plain table."""
 
     class Photo(running.db.Model):  # type: ignore[name-defined]
         id: Mapped[int] = mapped_column(primary_key=True)
@@ -75,7 +75,7 @@ def add_tables(running: Host) -> Tables:
 
 
 def rows(assets: int) -> Iterator[tuple[str, Sequence[str], Iterator[tuple[Any, ...]]]]:
-    """Give each table's name, columns and rows."""
+    """Yield the name, the columns and the rows of each table."""
     random_ = random.Random(1)
     weights = list(itertools.accumulate(1 / rank for rank in range(1, TAGS + 1)))
     tags: list[list[int]] = []
@@ -144,12 +144,12 @@ def rows(assets: int) -> Iterator[tuple[str, Sequence[str], Iterator[tuple[Any, 
 
 
 def tag_id(place: int, rank: int) -> int:
-    """Give the key of the row of an instance's tag."""
+    """Return the key of the row of an instance's tag."""
     return place * TAGS + rank + 1
 
 
 def fill(running: Host, assets: int) -> None:
-    """Load the rows the fastest way that the database has."""
+    """Load the rows in the fastest way of the database."""
     raw = running.db.engine.raw_connection()
     load = {"sqlite": load_sqlite, "postgresql": load_postgresql}.get(
         running.db.engine.dialect.name, load_mariadb
@@ -163,7 +163,7 @@ def fill(running: Host, assets: int) -> None:
 
 
 def load_sqlite(raw: Any, table: str, columns: Sequence[str], found: Any) -> None:
-    """Many rows in one statement, without waiting for the disk."""
+    """Insert many rows in one statement, without waiting for the disk."""
     raw.driver_connection.execute("PRAGMA cache_size = -200000")
     if not raw.driver_connection.in_transaction:
         raw.driver_connection.execute("PRAGMA journal_mode = WAL")
@@ -177,7 +177,7 @@ def load_sqlite(raw: Any, table: str, columns: Sequence[str], found: Any) -> Non
 
 
 def load_postgresql(raw: Any, table: str, columns: Sequence[str], found: Any) -> None:
-    """COPY, without a look at what is referred to."""
+    """Use COPY, without checking foreign keys."""
     cursor = raw.driver_connection.cursor()
     cursor.execute("SET session_replication_role = replica")
     with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
@@ -186,7 +186,7 @@ def load_postgresql(raw: Any, table: str, columns: Sequence[str], found: Any) ->
 
 
 def load_mariadb(raw: Any, table: str, columns: Sequence[str], found: Any) -> None:
-    """INSERT of some thousand rows, without a look at what is referred to."""
+    """INSERT some thousand rows at a time, without checking foreign keys."""
     cursor = raw.driver_connection.cursor()
     cursor.execute("SET foreign_key_checks = 0, unique_checks = 0")
     marks = ", ".join(["%s"] * len(columns))
@@ -200,7 +200,7 @@ def load_mariadb(raw: Any, table: str, columns: Sequence[str], found: Any) -> No
 def questions(
     running: Host, tables: Tables, assets: int
 ) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
-    """Give each question, as we and as the plain way ask it."""
+    """Return each query, for the extension and for the plain table."""
     autotag, session = running.autotag, running.db.session
     photo, plain = tables.photo, tables.plain
     random_ = random.Random(2)
@@ -309,7 +309,7 @@ def questions(
 def writes(
     running: Host, tables: Tables, assets: int
 ) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
-    """Give what a worker and a person write, with the commit."""
+    """Return the writes of a worker and of a person, with the commit."""
     autotag = running.autotag
     state = autotag.state_of(running.app)
     random_ = random.Random(3)
@@ -360,7 +360,7 @@ def run(kind: str, assets: int, runs: int) -> None:
                 last = f"SELECT max(id) FROM {table}"
                 session.execute(text(f"SELECT setval('{table}_id_seq', ({last}))"))
             session.commit()
-            # As autovacuum does after a while.
+            # Autovacuum would do this after a while.
             with running.db.engine.connect() as connection:
                 connection.execution_options(isolation_level="AUTOCOMMIT")
                 connection.execute(text("VACUUM ANALYZE"))
@@ -380,7 +380,7 @@ def run(kind: str, assets: int, runs: int) -> None:
 
 
 def main() -> int:
-    """Run it."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--assets", type=int, default=1_000_000)
     parser.add_argument("--database", choices=DATABASES, action="append")

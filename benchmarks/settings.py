@@ -1,7 +1,7 @@
-"""What settings cost: to read, to preview and to apply to the images that there are.
+"""Measures settings: reading, previewing and applying them to existing images.
 
-Previewing and applying new settings go over stored predictions; beside them stands
-classifying the same images again, in the same run.
+Previewing and applying use stored predictions. They are compared with classifying the
+same images again, in the same run.
 
 ::
 
@@ -22,19 +22,19 @@ from pathlib import Path
 from hosts import DATABASES, Host, host, machine
 from sqlalchemy import insert, text
 
-from flask_autotag.jobs.rules import enqueue_for
+from flask_autotag.classification.request import question
+from flask_autotag.jobs.reapply_job import enqueue_for
 from flask_autotag.jobs.worker import Worker
-from flask_autotag.providers.base import Machine
-from flask_autotag.reapply import preview
 from flask_autotag.settings.edit import save
-from flask_autotag.tagging import question
+from flask_autotag.settings.machine import Machine
+from flask_autotag.tags.reapply import preview
 
 IMAGES, LABELS, CLASSIFIED, READS, PAGES = 20_000, 20, 200, 500, 50
 THRESHOLD = ("tensorflow", "confidence_threshold")
 
 
 def fill(running: Host) -> None:
-    """Store predictions of as many images as a preview looks at."""
+    """Store predictions for as many images as a preview examines."""
     models, random_ = running.autotag.models, random.Random(1)
     names = [f"label {number}" for number in range(1000)]
     for start in range(1, IMAGES + 1, 1000):
@@ -73,7 +73,7 @@ def fill(running: Host) -> None:
 
 
 def apply(running: Host, threshold: float) -> None:
-    """Save a threshold, with the job that applies it, and do that."""
+    """Save a threshold with the job that applies it, and run the job."""
     state = running.autotag.state_of(running.app)
     with running.app.app_context():
         save(
@@ -89,16 +89,16 @@ def apply(running: Host, threshold: float) -> None:
 
 
 def analyze(running: Host) -> None:
-    """Let PostgreSQL know its tables, which it else does within a minute."""
+    """Update PostgreSQL's statistics, which autovacuum would do within a minute."""
     if running.db.engine.dialect.name == "postgresql":
         running.db.session.execute(text("ANALYZE"))
         running.db.session.commit()
 
 
 def rate(work: Callable[[], object], number: int) -> float:
-    """Run *work*.
+    """Run *work*, which processes *number* images.
 
-    :return: how many of *number* things a second it did.
+    :return: images per second.
     """
     start = time.perf_counter()
     work()
@@ -106,7 +106,7 @@ def rate(work: Callable[[], object], number: int) -> float:
 
 
 def milliseconds(work: Callable[[], object], rounds: int) -> float:
-    """Give the median time of *work*."""
+    """Return the median time of *work*."""
     times = []
     for _ in range(rounds):
         start = time.perf_counter()

@@ -1,11 +1,11 @@
-"""What importing and initialising the extension adds to a host's start.
+"""Measures the time that the extension adds to the start of a host.
 
 A host with Flask and Flask-SQLAlchemy is started with and without the extension in
-turn, each in a process of its own.
+turn, each time in a new process.
 
 ::
 
-    python benchmarks/startup.py
+    python benchmarks/startup.py [pairs]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 
-ROUNDS = 15
+PAIRS = 25
 
 HOST = """
 import sys, time
@@ -29,6 +29,7 @@ db = SQLAlchemy(app)
 {extension}
 print(time.perf_counter() - start)
 heavy = {{"tensorflow", "ai_edge_litert", "numpy", "PIL", "requests", "cryptography"}}
+heavy |= {{"alembic", "regex", "sqlalchemy.dialects.mysql"}}
 print(*sorted(heavy & set(sys.modules)))
 """
 BARE = HOST.format(extension="")
@@ -38,9 +39,9 @@ INSTALLED = HOST.format(extension="from flask_autotag import AutoTag; AutoTag(ap
 def start(program: str) -> tuple[float, str]:
     """Run *program*.
 
-    :return: seconds until the host was there, and the heavy modules it imported.
+    :return: seconds until the host has started, and the heavy modules it imported.
     """
-    # Bytecode is kept, as where a package is installed.
+    # Bytecode is stored, as for an installed package.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -53,21 +54,24 @@ def start(program: str) -> tuple[float, str]:
     return float(seconds), heavy
 
 
-def main() -> None:
-    """Print the medians and what lies between them."""
+def main(pairs: int) -> None:
+    """Print the medians and minima, and the share that the extension adds."""
     bare, installed, heavy = [], [], ""
     start(BARE), start(INSTALLED)
-    for _ in range(ROUNDS):
+    for _ in range(pairs):
         bare.append(start(BARE)[0])
         seconds, heavy = start(INSTALLED)
         installed.append(seconds)
-    added = [after - before for before, after in zip(bare, installed, strict=True)]
-    print(f"{os.cpu_count()} cores, Python {platform.python_version()}")
-    print(f"host alone            {statistics.median(bare) * 1e3:6.0f} ms")
-    print(f"host with AutoTag     {statistics.median(installed) * 1e3:6.0f} ms")
-    print(f"added (of each pair)  {statistics.median(added) * 1e3:6.0f} ms")
-    print(f"heavy modules         {heavy or 'none'}")
+    shares = [after / before - 1 for before, after in zip(bare, installed, strict=True)]
+    print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {pairs} pairs")
+    print("                        median    minimum")
+    for title, times in (("host alone", bare), ("host with AutoTag", installed)):
+        median, least = statistics.median(times) * 1e3, min(times) * 1e3
+        print(f"{title:20} {median:6.0f} ms  {least:6.0f} ms")
+    share = min(installed) / min(bare) - 1
+    print(f"added                {statistics.median(shares):8.0%}   {share:8.0%}")
+    print(f"heavy modules        {heavy or 'none'}")
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else PAIRS)

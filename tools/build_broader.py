@@ -1,13 +1,13 @@
-"""Build the broader tags from the reviewed lists, or show what there is to review.
+"""Build the broader tags from the reviewed lists, or print them for a review.
 
     python tools/build_broader.py [--wordnet DIR] [--output DIR] [--list | --check]
 
-``broader_names.csv`` has the concepts of WordNet that are tags, each by the name that a
-person types; a reason says why a name is not WordNet's own. A concept is there only if
-its name is true of every class below it, as photos show that. Where WordNet disagrees
-with what people call a thing, ``broader_corrections.csv`` takes a noun, with all below
-it, out from below a concept, or puts it there. ``--list`` prints every concept with the
-bundled model's classes below it. It needs Debian's ``wordnet-base``.
+``broader_names.csv`` lists the concepts of WordNet that are tags, with the name that a
+person types; if this is not WordNet's own name, a reason follows. A concept is on the
+list only if its name is true of every class below it in photos. If WordNet disagrees
+with common usage, ``broader_corrections.csv`` removes a noun, with all nouns below it,
+from below a concept, or adds it there. ``--list`` prints every concept with the bundled
+model's classes below it. The tool needs Debian's ``wordnet-base``.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from typing import NamedTuple
 
 from wordnet import DEFAULT_DIRECTORY, Noun, hypernym_closure, read_nouns
 
-from flask_autotag.broader import CONCEPTS, FOLDER, NOUNS
-from flask_autotag.vocabulary import tag_name
+from flask_autotag.providers.concept_hierarchy import CONCEPTS, FOLDER, NOUNS
+from flask_autotag.settings.tag_names import tag_name
 
 HERE = Path(__file__).parent
 NAMES = HERE / "broader_names.csv"
@@ -35,7 +35,7 @@ LABELS = HERE.parent / "flask_autotag/data/models/efficientnet-lite0/labels.csv"
 
 
 class Correction(NamedTuple):
-    """Whether a noun is below a concept, whatever WordNet says."""
+    """Whether a noun is below a concept, contrary to WordNet."""
 
     concept: str
     below: bool
@@ -43,11 +43,11 @@ class Correction(NamedTuple):
 
 @dataclass
 class Reviewed:
-    """The reviewed lists, over WordNet.
+    """The reviewed lists, combined with WordNet.
 
-    :param nouns: all of WordNet, by id.
-    :param names: of the concepts that are tags, by id.
-    :param corrections: by the noun's id.
+    :param nouns: all nouns of WordNet, by id.
+    :param names: the names of the concepts that are tags, by id.
+    :param corrections: the corrections, by the noun's id.
     """
 
     nouns: Mapping[str, Noun]
@@ -56,9 +56,9 @@ class Reviewed:
     _found: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def concepts(self, noun: str) -> frozenset[str]:
-        """Find all concepts that a noun is, or lies below.
+        """Return all concepts that a noun is, or is below.
 
-        Of two corrections that disagree, that of the narrower noun counts.
+        If two corrections disagree, that of the narrower noun counts.
 
         :raises ValueError: if a correction changes nothing.
         """
@@ -82,13 +82,13 @@ class Reviewed:
         return frozenset(found)
 
     def nearest(self, noun: str) -> list[str]:
-        """List the concepts above a noun that are above no other of these."""
+        """Return the concepts above a noun that are not above another of these."""
         above = self.concepts(noun) - {noun}
         covered = {up for each in above for up in self.concepts(each) - {each}}
         return sorted(above - covered)
 
     def below(self, classes: Iterable[str]) -> dict[str, list[str]]:
-        """List those of *classes* that are each concept, or lie below it."""
+        """Return for each concept the *classes* that are it, or are below it."""
         found: defaultdict[str, list[str]] = defaultdict(list)
         for each in classes:
             for concept in self.concepts(each):
@@ -99,20 +99,20 @@ class Reviewed:
 def read_reviewed(nouns: Mapping[str, Noun]) -> Reviewed:
     """Read the reviewed lists and check them.
 
-    :raises ValueError: if one of their rows is wrong; it names the row.
+    :raises ValueError: if a row is invalid; the message names it.
     """
     reviewed = Reviewed(nouns, _read_names(nouns), _read_corrections(nouns))
     for concept, corrections in reviewed.corrections.items():
         for correction in corrections:
             if correction.concept not in reviewed.names:
-                raise ValueError(f"{CORRECTIONS.name}: {concept} for no concept")
+                raise ValueError(f"{CORRECTIONS.name}: {concept} is not a concept")
     _check_coherent(reviewed)
     _check_class_names(reviewed, read_labels())
     return reviewed
 
 
 def read_labels() -> dict[str, str]:
-    """Read the names of the bundled model's classes, by id."""
+    """Return the names of the bundled model's classes, by id."""
     with LABELS.open(encoding="utf-8", newline="") as file:
         return {row["wordnet_id"]: row["name"] for row in csv.DictReader(file)}
 
@@ -123,9 +123,11 @@ def _read_names(nouns: Mapping[str, Noun]) -> dict[str, str]:
     for concept, name, reason in _rows(NAMES):
         normal = tag_name(name)
         if concept not in nouns or concept in names or normal.key in keys:
-            raise ValueError(f"{NAMES.name}: {concept} or {name!r} is there twice")
+            raise ValueError(f"{NAMES.name}: {concept} or {name!r} is listed twice")
         if normal.name != name or not (reason or name in nouns[concept].lemmas):
-            raise ValueError(f"{NAMES.name}: {name!r} is not WordNet's, and no reason")
+            raise ValueError(
+                f"{NAMES.name}: {name!r} is not WordNet's name: add a reason"
+            )
         names[concept] = name
         keys.add(normal.key)
     return names
@@ -146,7 +148,7 @@ def _rows(path: Path) -> list[list[str]]:
 
 
 def _check_coherent(reviewed: Reviewed) -> None:
-    """Demand that what lies below a concept lies below all that is above that."""
+    """Check that nouns below a concept are below all concepts above it."""
     for noun in reviewed.nouns:
         found = reviewed.concepts(noun)
         for concept in found:
@@ -161,21 +163,23 @@ def _check_coherent(reviewed: Reviewed) -> None:
 
 
 def _check_class_names(reviewed: Reviewed, labels: Mapping[str, str]) -> None:
-    """Demand that a concept is no class of the bundled model, so that they are told.
+    """Check that no concept is a class of the bundled model, so that they differ.
 
-    It may share the name of a class that lies below it, and of no other.
+    A concept may share the name of a class below it, but of no other class.
     """
     concepts = {tag_name(name).key: concept for concept, name in reviewed.names.items()}
     for label, name in labels.items():
         concept = concepts.get(tag_name(name).key)
         if concept and concept not in reviewed.concepts(label):
-            raise ValueError(f"{NAMES.name}: {name!r} is the class {label} too")
+            raise ValueError(
+                f"{NAMES.name}: {name!r} is also the name of the class {label}"
+            )
         if label in reviewed.names:
-            raise ValueError(f"{NAMES.name}: {label} {name!r} is a class itself")
+            raise ValueError(f"{NAMES.name}: {label} {name!r} is itself a class")
 
 
 def concepts_file(reviewed: Reviewed) -> bytes:
-    """Write the concepts: id, name, and the ids directly above."""
+    """Return the file of concepts: id, name, and the ids directly above."""
     rows = (
         (concept, name, " ".join(reviewed.nearest(concept)))
         for concept, name in sorted(reviewed.names.items())
@@ -184,9 +188,9 @@ def concepts_file(reviewed: Reviewed) -> bytes:
 
 
 def nouns_file(reviewed: Reviewed) -> bytes:
-    """Write every other noun that lies below concepts, and the nearest of these.
+    """Return the file of all other nouns below concepts, with the nearest concepts.
 
-    Nouns for one thing with a name, such as a river, are left out: no class is one.
+    It leaves out individuals, such as a certain river, because they are not classes.
     """
     rows = (
         (noun, " ".join(reviewed.nearest(noun)))
@@ -207,7 +211,7 @@ def _csv(header: Iterable[str], rows: Iterable[Iterable[str]]) -> bytes:
 
 
 def show(reviewed: Reviewed) -> None:
-    """Print every concept, what is above it, and which classes are below."""
+    """Print every concept with the concepts above and the classes below it."""
     labels = read_labels()
     below = reviewed.below(labels)
     nouns = reviewed.below(reviewed.nouns)
@@ -219,11 +223,13 @@ def show(reviewed: Reviewed) -> None:
 
 
 def main() -> int:
-    """Build, check or show, and say whether all is well."""
+    """Build, check or print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--wordnet", type=Path, default=DEFAULT_DIRECTORY)
     parser.add_argument("--output", type=Path, default=FOLDER)
-    parser.add_argument("--list", action="store_true", help="print what to review")
+    parser.add_argument(
+        "--list", action="store_true", help="print the concepts for a review"
+    )
     parser.add_argument("--check", action="store_true", help="compare, do not write")
     given = parser.parse_args()
     reviewed = read_reviewed(read_nouns(given.wordnet))
@@ -237,7 +243,7 @@ def main() -> int:
         return 0 if same and gzip.decompress(packed) == nouns else 1
     given.output.mkdir(parents=True, exist_ok=True)
     (given.output / CONCEPTS).write_bytes(concepts)
-    # Without the time, the same lists give the same file.
+    # Without a time stamp, the same lists result in the same file.
     (given.output / NOUNS).write_bytes(gzip.compress(nouns, mtime=0))
     print(f"{len(reviewed.names)} concepts, {len(nouns.splitlines()) - 1} other nouns")
     return 0

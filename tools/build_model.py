@@ -1,11 +1,11 @@
-"""Build the bundled classification model, measure it, or check that it is this one.
+"""Build the bundled classification model and measure it, or check the committed one.
 
     python tools/build_model.py --photos DIR [--wordnet DIR] [--output DIR] [--check]
 
-Takes EfficientNet-Lite0's published float weights, quantises the network to 8-bit
-integers with TensorFlow, and writes ``model.tflite``, ``labels.csv`` and
+The tool takes EfficientNet-Lite0's published float weights, quantises the network to
+8-bit integers with TensorFlow, and writes ``model.tflite``, ``labels.csv`` and
 ``model.toml``. ``--photos`` is a folder of labelled ImageNet photos with a
-``labels.csv`` of ``file,class_index,wordnet_id``. What must be installed stands in
+``labels.csv`` of ``file,class_index,wordnet_id``. The required packages are in
 ``tools/requirements.txt``.
 """
 
@@ -24,7 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-# Before TensorFlow is imported: its information lines would drown the report.
+# Set before TensorFlow is imported: its log would hide the report.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
@@ -54,15 +54,15 @@ MODEL = "model.tflite"
 LABELS = "labels.csv"
 DESCRIPTION = "model.toml"
 
-# Every second photo, in the order of labels.csv: classes of all kinds, the same photos
-# each time, and half of the folder left that the quantised model has never met.
+# Every second photo, in the order of labels.csv. This includes all kinds of classes and
+# the same photos each time, and leaves half of the folder unused for calibration.
 CALIBRATION_STEP = 2
 
-# How much worse than the float model the quantised one may be, in top-1 and in top-5.
-# It was 0.000 and 0.003 worse over 1,000 photos; of 200, one is 0.005.
+# The largest accepted loss of the quantised model against the float one, in top-1 and
+# top-5. It was 0.000 and 0.003 over 1,000 photos; one of 200 photos is 0.005.
 MAX_LOSS = 0.02
-# Mean absolute difference of a class's probability: 0.0001 is a tenth of the mean
-# probability (1 / 1,000).
+# The largest accepted mean absolute difference of a class's probability: 0.0001 is a
+# tenth of the mean probability (1 / 1,000).
 MAX_DIFFERENCE = 2e-4
 
 
@@ -78,14 +78,14 @@ class Photos:
     classes: Classes
 
     def __getitem__(self, chosen: slice) -> Photos:
-        """Choose some of the photos."""
+        """Return some of the photos."""
         return Photos(self.pixels[chosen], self.classes[chosen])
 
     def mirrored(self) -> Photos:
-        """Give the photos, and behind them each with left and right exchanged.
+        """Return the photos, followed by their mirror images.
 
-        What calibration sees holds no mirrored photo, so these tell as much as new
-        ones about what quantising costs.
+        Calibration uses no mirrored photos, so these measure the loss by quantising as
+        well as new photos.
         """
         return Photos(
             np.concatenate([self.pixels, self.pixels[:, :, ::-1]]),
@@ -96,7 +96,7 @@ class Photos:
 def read_photos(directory: Path) -> Photos:
     """Read photos and their classes, in the order of the folder's ``labels.csv``.
 
-    :raises ValueError: if a class there is not of the id that it is here.
+    :raises ValueError: if a class index and its WordNet id do not match.
     """
     with (directory / LABELS).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -173,17 +173,17 @@ def softmax(logits: Array) -> Array:
 
 
 def accuracy(logits: Array, classes: Classes, among: int) -> float:
-    """Give the share of photos whose class is one of the first ``among``."""
+    """Return the share of photos whose class is among the first *among* ones."""
     best = np.argsort(-logits, axis=1, kind="stable")[:, :among]
     return float((best == classes[:, np.newaxis]).any(axis=1).mean())
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How the quantised model does beside the float one, as shares of 1.
+    """The accuracy of the quantised and the float model, as shares of 1.
 
-    :param agreement: share of photos for which both name the same class first.
-    :param difference: mean absolute difference of a class's probability.
+    :param agreement: the share of photos with the same first class in both.
+    :param difference: the mean absolute difference of a class's probability.
     """
 
     float_top1: float
@@ -218,7 +218,7 @@ def compare(float_logits: Array, logits: Array, classes: Classes) -> Comparison:
 
 
 def report(comparisons: dict[str, Comparison]) -> str:
-    """Lay comparisons out as a table, one column each."""
+    """Format comparisons as a table, with one column each."""
     rows = {
         "float top-1": [f"{each.float_top1:.3f}" for each in comparisons.values()],
         "float top-5": [f"{each.float_top5:.3f}" for each in comparisons.values()],
@@ -236,9 +236,9 @@ def report(comparisons: dict[str, Comparison]) -> str:
 
 
 def milliseconds(model: bytes, pixels: Array, threads: int) -> float:
-    """Time the classification of one image: the median over images, in ms."""
+    """Return the median time of classifying one image, in ms."""
     classify = lite_classifier(model, threads)
-    classify(pixels[:5])  # the first runs lay memory out
+    classify(pixels[:5])  # the first runs allocate memory
     times = []
     for image in pixels:
         start = time.perf_counter()
@@ -258,7 +258,7 @@ def write_labels(names: dict[str, str], path: Path) -> None:
 def describe(folder: Path, calibrated: int) -> str:
     """Write ``model.toml`` for the network and the labels in a folder.
 
-    :param calibrated: on how many photos.
+    :param calibrated: the number of photos for the calibration.
     """
     return f"""\
 # Written by tools/build_model.py.
@@ -289,14 +289,14 @@ calibration_photos = {calibrated}
 
 
 def sha256(path: Path) -> str:
-    """Give a file's SHA-256 in hexadecimal digits."""
+    """Return a file's SHA-256 in hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def build(photos: Photos, wordnet: Path, output: Path) -> bool:
-    """Build the model into a folder and print how good it is.
+    """Build the model into a folder and print its accuracy.
 
-    :return: whether it is good enough; if not, nothing is written.
+    :return: whether it is accurate enough; if not, nothing is written.
     """
     keras_model = build_keras(load_weights())
     calibration = photos[::CALIBRATION_STEP]
@@ -318,7 +318,7 @@ def build(photos: Photos, wordnet: Path, output: Path) -> bool:
         print(
             f"{threads} thread(s): {milliseconds(model, photos.pixels, threads):.1f} ms"
         )
-    # Half of the photos are too few to bound: one of them is 0.01.
+    # Half of the photos are too few for a limit: one of them is 0.01.
     bounded = list(comparisons.values())[:2]
     if not all(each.acceptable for each in bounded):
         print(
@@ -336,7 +336,7 @@ def build(photos: Photos, wordnet: Path, output: Path) -> bool:
 
 
 def check(photos: Photos, wordnet: Path, committed: Path) -> bool:
-    """Build the model elsewhere and say whether the committed files are the same."""
+    """Build the model in another folder and compare it with the committed files."""
     with tempfile.TemporaryDirectory() as folder:
         if not build(photos, wordnet, Path(folder)):
             return False
@@ -346,7 +346,7 @@ def check(photos: Photos, wordnet: Path, committed: Path) -> bool:
             print(f"{name}: {'the same' if equal else 'DIFFERENT'}")
             same = same and equal
     if not same:
-        print(f"see [build] in {DESCRIPTION} for what it was built with")
+        print(f"[build] in {DESCRIPTION} lists the versions of the build")
     return same
 
 
@@ -371,11 +371,11 @@ def main() -> int:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="write nothing; fail if the folder's files are not what is built now",
+        help="write nothing; fail if the folder's files differ from a new build",
     )
     options = parser.parse_args()
     if sha256(weights_path()) != WEIGHTS_SHA256:
-        parser.error(f"the weights of {WEIGHTS_PACKAGE} are not those expected")
+        parser.error(f"the weights of {WEIGHTS_PACKAGE} have an unexpected digest")
     photos = read_photos(options.photos)
     step = check if options.check else build
     return 0 if step(photos, options.wordnet, options.output) else 1

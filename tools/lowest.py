@@ -1,8 +1,8 @@
-"""Print the lowest versions that the package says it works with, as constraints of pip.
+"""Print the lowest supported versions of the dependencies, as constraints for pip.
 
 ::
 
-    python tools/lowest.py > lowest.txt && pip install -c lowest.txt -e ".[test]"
+    python tools/lowest.py > lowest.txt && pip install -c lowest.txt -e ".[test-lowest]"
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent / "pyproject.toml"
-#: Of these extras the versions are lowered too: hosts install them.
-EXTRAS = ("celery", "example")
+#: Extras whose versions are lowered too, because hosts install them.
+EXTRAS = ("celery",)
 
 
 def lowest(project: Path = PROJECT) -> Iterator[str]:

@@ -1,13 +1,13 @@
-"""Collects the words of the pages, for translators.
+"""Collects the texts of the pages for translators.
 
-Run it after words were added or changed; it writes the template
-``flask_autotag/translations/flask_autotag.pot``, brings the catalogues up to date and
-compiles them::
+Run it after texts were added or changed. It writes the template
+``flask_autotag/translations/flask_autotag.pot``, updates the catalogues and compiles
+them::
 
     pip install babel
     python tools/messages.py
 
-A new language begins with ``python tools/messages.py --add fr``.
+``python tools/messages.py --add fr`` adds a new language.
 """
 
 from __future__ import annotations
@@ -21,28 +21,24 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 import flask_autotag
-from flask_autotag.admin.activity import SENTENCES as ACTIVITY
-from flask_autotag.admin.decision import SENTENCES
-from flask_autotag.admin.display import ORIGINS
-from flask_autotag.admin.scope import TITLES
-from flask_autotag.admin.text import DOMAIN
-from flask_autotag.admin.word_display import RULES
-from flask_autotag.explain import REASONS
-from flask_autotag.last_job import JOB_STATES, OFTEN, ONCE
 from flask_autotag.providers.registry import BUNDLED
 from flask_autotag.settings.fields import GENERAL
+from flask_autotag.tags.explanation import REASONS
+from flask_autotag.tags.queries.latest_job import JOB_STATES, OFTEN, ONCE
+from flask_autotag.web.admin.tags.word_view import RULES
+from flask_autotag.web.translation import DOMAIN
 
 PACKAGE = Path(flask_autotag.__file__).parent
 TRANSLATIONS = PACKAGE / "translations"
-METHODS = [("admin/**.py", "python"), ("settings/**.py", "python")] + [
-    (name, "python") for name in ("checks.py", "providers/*.py")
+METHODS = [
+    (f"{package}/**.py", "python") for package in ("web", "settings", "providers")
 ]
 TEMPLATES = [("templates/**.html", "jinja2")]
-KEYWORDS = {"_": None, "gettext": None, "autotag_text": None, "CheckError": None}
+KEYWORDS = dict.fromkeys(("_", "gettext", "autotag_text", "translatable", "CheckError"))
 
 
 def collect() -> Catalog:
-    """Find every message: in calls, in templates, and in the declared fields."""
+    """Return all messages: in calls, in templates, and in declared fields."""
     catalog = Catalog(project="Flask-AutoTag", domain=DOMAIN, fuzzy=False)
     for path, _line, message, _comments, _context in extract_from_dir(
         PACKAGE, METHODS + TEMPLATES, keywords=KEYWORDS
@@ -54,17 +50,15 @@ def collect() -> Catalog:
             texts += [field.label, field.help, field.system_help]
         for text in filter(None, texts):
             catalog.add(text, locations=[(f"section {section.name or 'general'}", 0)])
-    by_value = (ORIGINS, REASONS, JOB_STATES)
-    declared = [text for texts in by_value for text in texts.values()]
-    for text in (*declared, *TITLES, *SENTENCES, *ACTIVITY, ONCE, OFTEN):
+    for text in (*REASONS.values(), *JOB_STATES.values(), ONCE, OFTEN):
         catalog.add(text)
     return catalog
 
 
 def main() -> None:
-    """Write the template, and bring the catalogues up to date."""
+    """Write the template, and update the catalogues."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--add", metavar="LANGUAGE", help="begin a catalogue")
+    parser.add_argument("--add", metavar="LANGUAGE", help="add a catalogue")
     added = parser.parse_args().add
     template = collect()
     with (TRANSLATIONS / f"{DOMAIN}.pot").open("wb") as file:

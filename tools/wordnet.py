@@ -1,7 +1,7 @@
-"""Read nouns from WordNet 3.0's own database, as Debian's wordnet-base installs it.
+"""Read nouns from the database of WordNet 3.0, as Debian's wordnet-base installs it.
 
-The format is described in the manual page ``wndb(5)``. An id is an ``n`` and the eight
-digits of a noun's byte offset in ``data.noun``; ImageNet names its classes so too.
+The manual page ``wndb(5)`` describes the format. An id is an ``n`` and the eight digits
+of a noun's byte offset in ``data.noun``, like the ids of ImageNet's classes.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from pathlib import Path
 
 DEFAULT_DIRECTORY = Path("/usr/share/wordnet")
 
-# "@" points from a kind to what it is a kind of, "@i" from an individual (wndb(5)).
+# "@" points from a kind to a broader kind, "@i" from an individual to a kind (wndb(5)).
 _HYPERNYM_POINTERS = {"@", "@i"}
 
 
 @dataclass(frozen=True)
 class Noun:
-    """One meaning, and the words for it.
+    """One meaning, with its words.
 
-    :param lemmas: the words, the most usual first; spaces between parts.
-    :param hypernyms: ids of the meanings directly above.
+    :param lemmas: the words, the most usual first, with spaces between parts.
+    :param hypernyms: the ids of the meanings directly above.
     :param gloss: the definition, with examples.
-    :param individual: whether it is one thing with a name, such as a river, no kind.
+    :param individual: whether it is an individual, such as a certain river, not a kind.
     """
 
     lemmas: tuple[str, ...]
@@ -34,19 +34,19 @@ class Noun:
 def read_nouns(directory: Path = DEFAULT_DIRECTORY) -> dict[str, Noun]:
     """Read every noun of the database.
 
-    :param directory: the one that holds ``data.noun``.
+    :param directory: the folder of ``data.noun``.
     :return: the nouns by id.
     """
     with (directory / "data.noun").open(encoding="ascii") as file:
-        # The licence stands at the top, each of its lines behind two spaces.
+        # The licence is at the top; its lines begin with two spaces.
         return dict(_parse(line) for line in file if not line.startswith("  "))
 
 
 def hypernym_closure(nouns: dict[str, Noun], noun_id: str) -> list[str]:
-    """List all meanings above one, each once, the nearest first.
+    """Return all meanings above one, each once, the nearest first.
 
-    :param nouns: what :func:`read_nouns` gave.
-    :param noun_id: of the meaning to start at, which is not in the list itself.
+    :param nouns: the result of :func:`read_nouns`.
+    :param noun_id: the meaning to start from, which is not in the result.
     """
     found: dict[str, None] = {}
     level = nouns[noun_id].hypernyms
