@@ -26,7 +26,7 @@ from flask_autotag.tags.store import Entry, store
 EXAMPLES = Path(__file__).parent.parent / "example_app" / "photos"
 ESPRESSO = EXAMPLES / "espresso.jpg"
 #: The tags of the bundled model for it, highest confidence first.
-ESPRESSO_TAGS = ["drink", "espresso"]
+ESPRESSO_TAGS = ["drink", "espresso", "food"]
 #: Broader tags, and their concepts in WordNet: an animal is above a dog.
 ANIMALS = {"dog": "n02084071", "animal": "n00015388"}
 

@@ -3,10 +3,11 @@
     python tools/build_model.py --photos DIR [--wordnet DIR] [--output DIR] [--check]
 
 The tool takes EfficientNet-Lite0's published float weights, quantises the network to
-8-bit integers with TensorFlow, and writes ``model.tflite``, ``labels.csv`` and
-``model.toml``. ``--photos`` is a folder of labelled ImageNet photos with a
-``labels.csv`` of ``file,class_index,wordnet_id``. The required packages are in
-``tools/requirements.txt``.
+8-bit integers with TensorFlow, adds the embedding to its outputs, and writes
+``model.tflite``, ``labels.csv`` and ``model.toml``. The heads, which
+``tools/train_heads.py`` trains, are in the folder already. ``--photos`` is a folder of
+labelled ImageNet photos with a ``labels.csv`` of ``file,class_index,wordnet_id``. The
+required packages are in ``tools/requirements.txt``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import csv
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -42,6 +44,7 @@ from efficientnet_lite import (
     preprocess,
     weights_path,
 )
+from embedding_output import EMBEDDING, with_embedding
 from label_names import class_ids, label_names
 from PIL import Image
 from wordnet import DEFAULT_DIRECTORY, read_nouns
@@ -53,6 +56,10 @@ OUTPUT = Path(__file__).parent.parent / "flask_autotag/data/models/efficientnet-
 MODEL = "model.tflite"
 LABELS = "labels.csv"
 DESCRIPTION = "model.toml"
+# tools/train_heads.py writes the first two; the gates are written by hand.
+HEADS = "heads.csv"
+HEAD_WEIGHTS = "heads.npz"
+GATES = "gates.csv"
 
 # Every second photo, in the order of labels.csv. This includes all kinds of classes and
 # the same photos each time, and leaves half of the folder unused for calibration.
@@ -120,7 +127,8 @@ def quantise(keras_model: Any, calibration: Array) -> bytes:
 
     :param calibration: inputs whose values inside the network set the ranges of
         the integers, shape ``(n, SIZE, SIZE, 3)``.
-    :return: a TensorFlow Lite file of batch size 1.
+    :return: a TensorFlow Lite file of batch size 1. Its outputs are the logits and the
+        embedding.
     """
     import keras
     import tensorflow as tf
@@ -137,7 +145,7 @@ def quantise(keras_model: Any, calibration: Array) -> bytes:
     # Without this the converter may leave a layer in float instead of failing.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converted: bytes = converter.convert()
-    return converted
+    return with_embedding(converted)
 
 
 def float_classifier(keras_model: Any) -> Classifier:
@@ -256,7 +264,7 @@ def write_labels(names: dict[str, str], path: Path) -> None:
 
 
 def describe(folder: Path, calibrated: int) -> str:
-    """Write ``model.toml`` for the network and the labels in a folder.
+    """Write ``model.toml`` for the network, the labels and the heads in a folder.
 
     :param calibrated: the number of photos for the calibration.
     """
@@ -264,7 +272,7 @@ def describe(folder: Path, calibrated: int) -> str:
 # Written by tools/build_model.py.
 name = "efficientnet-lite0"
 title = "EfficientNet-Lite0 (ImageNet, int8)"
-version = "1"
+version = "2"
 file = "{MODEL}"
 sha256 = "{sha256(folder / MODEL)}"
 labels = "{LABELS}"
@@ -279,6 +287,13 @@ scale = {SCALE}       # (x - mean) / scale
 
 [output]
 activation = "softmax"   # of the logits, taken in float
+
+[heads]
+embedding = "{EMBEDDING}"
+labels = "{HEADS}"
+weights = "{HEAD_WEIGHTS}"
+sha256 = "{sha256(folder / HEAD_WEIGHTS)}"
+gates = "{GATES}"
 
 [build]
 weights = "{WEIGHTS_PACKAGE} {version(WEIGHTS_PACKAGE)}"
@@ -338,6 +353,8 @@ def build(photos: Photos, wordnet: Path, output: Path) -> bool:
 def check(photos: Photos, wordnet: Path, committed: Path) -> bool:
     """Build the model in another folder and compare it with the committed files."""
     with tempfile.TemporaryDirectory() as folder:
+        for name in (HEADS, HEAD_WEIGHTS, GATES):
+            shutil.copy(committed / name, folder)
         if not build(photos, wordnet, Path(folder)):
             return False
         same = True

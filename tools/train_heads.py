@@ -6,8 +6,8 @@ A head is a linear classifier of one concept on the embedding of EfficientNet-Li
 ``heads/manifest.csv`` and ``heads/labels.csv`` list the photos and what they show.
 ``--photos`` is a folder of these photos: reduced ones, named by the first 16 digits of
 the original's SHA-256, such as ``00059ee4061030d9.jpg``, or originals, named by the
-whole of it. The tool writes ``heads.npz`` and ``heads.csv``, the ids and names in the
-same order. A head's confidence in an image is::
+whole of it. The tool writes ``heads.npz``, its digest in ``model.toml``, and
+``heads.csv``, the ids and names in the same order. A head's confidence in an image is::
 
     features = sqrt(embedding - its zero point), divided by its length
     confidence = sigmoid(scale * (weights @ features) + bias)
@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import io
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,9 +49,9 @@ from scipy.special import expit
 
 BUNDLED = Path(__file__).parent.parent / "flask_autotag/data/models/efficientnet-lite0"
 NETWORK = BUNDLED / "model.tflite"
-OUTPUT = Path(__file__).parent / "heads/trained"
 WEIGHTS = "heads.npz"
 CONCEPTS = "heads.csv"
+DESCRIPTION = "model.toml"
 
 #: A concept with fewer photos, or photos from fewer groups of sets, has no head.
 LEAST_POSITIVES = 100
@@ -125,7 +127,7 @@ def main() -> int:
     parser.add_argument(
         "--output",
         type=Path,
-        default=OUTPUT,
+        default=BUNDLED,
         help="folder to write to, or to check (the one in the package)",
     )
     parser.add_argument(
@@ -134,6 +136,9 @@ def main() -> int:
         help="write nothing; fail if the folder's heads differ from the trained ones",
     )
     options = parser.parse_args()
+    description = options.output / DESCRIPTION
+    if not description.is_file():
+        parser.error(f"{options.output} has no {DESCRIPTION}: it is not a model")
     photos = read_labelled_photos()
     try:
         features = embed([find_photo(options.photos, each) for each in photos])
@@ -150,10 +155,25 @@ def main() -> int:
     files = {WEIGHTS: weights_file(training.heads), CONCEPTS: concepts_file(training)}
     if options.check:
         return 0 if check(files, options.output, features[:, 0]) else 1
-    options.output.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (options.output / name).write_bytes(content)
+    write_digest(description, files[WEIGHTS])
     return 0
+
+
+def write_digest(description: Path, weights: bytes) -> None:
+    """Write the SHA-256 of the heads' weights into ``model.toml``.
+
+    :raises ValueError: if the file describes no heads.
+    """
+    text, found = re.subn(
+        r'(?s)(\n\[heads\]\n[^[]*?\nsha256 = )"[0-9a-f]{64}"',
+        rf'\g<1>"{hashlib.sha256(weights).hexdigest()}"',
+        description.read_text("utf-8"),
+    )
+    if not found:
+        raise ValueError(f"{description} has no [heads] with a sha256")
+    description.write_text(text, encoding="utf-8")
 
 
 def find_photo(folder: Path, photo: LabelledPhoto) -> bytes:

@@ -33,7 +33,7 @@ class TestAttachments:
         wiki.ada.upload("coffee", "cup.jpg", PHOTO)
         wiki.wait_for("coffee/cup.jpg", ESPRESSO_TAGS)
         page = wiki.nobody.get("/coffee")
-        assert page.text(".autotag-tags") == "cup.jpg drink, espresso"
+        assert page.text(".autotag-tags") == "cup.jpg drink, espresso, food"
         assert page.text("article h1") == "Coffee"
 
     def test_another_image_of_the_same_name_gets_tags_of_its_own(
@@ -59,7 +59,7 @@ class TestAttachments:
         # It is classified again, and the rejected tag does not come back.
         wiki.ada.upload("renamed", "other.jpg", PHOTO)
         wiki.wait_for("renamed/other.jpg", ESPRESSO_TAGS)
-        assert wiki.tags("renamed/mug.jpg") == ["espresso"]
+        assert wiki.tags("renamed/mug.jpg") == ["espresso", "food"]
 
     def test_the_images_of_a_page_that_is_renamed_and_deleted(self, wiki: Wiki) -> None:
         wiki.ada.write("first", "# First")
@@ -68,7 +68,7 @@ class TestAttachments:
         wiki.ada.reject("first/cup.jpg", "drink")
         done = wiki.ada.send("/first/rename", new_pagename="second")
         assert done.location == "/second"
-        wiki.wait_for("second/cup.jpg", ["espresso"])
+        wiki.wait_for("second/cup.jpg", ["espresso", "food"])
         assert wiki.tags("first/cup.jpg") == []
         done = wiki.ada.send("/second/delete", recursive="recursive")
         assert done.location == "/-/changelog"

@@ -44,7 +44,7 @@ def test_explain(sqlite_url: str) -> None:
         Prediction("google", "builtin/stable", (Label("/m/0", "wolf", 0.66),)),
         Prediction(
             "tensorflow",
-            "efficientnet-lite0 1",
+            "efficientnet-lite0 2",
             (Label("n1", "tabby", 0.71), Label("n2", "timber wolf", 0.31)),
         ),
     ]

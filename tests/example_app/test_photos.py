@@ -274,6 +274,9 @@ def test_deleting(app: Flask, nora: Browser, tmp_path: Path) -> None:
         assert [tag.name for tag in autotag.tag_counts("news")] == [
             "building",
             "castle",
+            "landscape",
+            "sky",
+            "water",
         ]
         assert autotag.tags_for(photo) == []
         jobs = db.session.scalars(select(autotag.models.job)).all()
@@ -296,7 +299,7 @@ def test_scripts_ask_how_far_it_is(make_app: MakeApp, sign_in: SignIn) -> None:
     assert result.exit_code == 0, result.output
     answer = nora.get("/news/photos/tags?ids=1&field=1").json
     assert answer["photos"][0]["pending"] is False
-    assert answer["photos"][0]["words"] == "espresso.jpg: drink, espresso."
+    assert answer["photos"][0]["words"] == "espresso.jpg: drink, espresso, food."
     assert "Remove espresso" in answer["photos"][0]["html"]
     assert "espresso" in answer["filters"]
     assert nora.get("/news/photos/tags").json["photos"] == []

@@ -49,13 +49,18 @@ def test_the_filters_count_among_the_photos_that_are_left(
     assert filters(soup(nora, "/news/")) == {
         "drink": 2,
         "espresso": 2,
+        "food": 2,
         "breakfast": 1,
         "castle": 1,
+        "landscape": 1,
+        "sky": 1,
+        "water": 1,
     }
     assert filters(soup(nora, "/news/?tag=breakfast")) == {
         "breakfast": 1,
         "drink": 1,
         "espresso": 1,
+        "food": 1,
     }
 
 
@@ -66,7 +71,7 @@ def test_the_filters_count_the_latest_photos_only(
     assert said not in nora.page("/news/?tag=espresso")
     monkeypatch.setattr(search, "COUNTED", 1)
     page = soup(nora, "/news/?tag=espresso")
-    assert filters(page) == {"breakfast": 1, "drink": 1, "espresso": 1}
+    assert filters(page) == {"breakfast": 1, "drink": 1, "espresso": 1, "food": 1}
     assert said in page.get_text()
     # Without a filter, stored counts are used.
     page = soup(nora, "/news/")
@@ -82,7 +87,7 @@ def test_the_search_field_keeps_what_was_chosen(
     kept: Any = form.select_one("input[type=hidden]")
     assert (kept["name"], kept["value"]) == ("tag", "espresso")
     offered = [str(option["value"]) for option in form.select("option")]
-    assert offered == ["drink", "espresso", "breakfast"]
+    assert offered == ["drink", "espresso", "food", "breakfast"]
     # A browser also sends the empty field.
     assert nora.get("/news/?tag=espresso&tag=").status_code == 200
 
@@ -117,6 +122,10 @@ def test_the_cloud_shows_more_used_tags_larger(
         "castle": ["size-1"],
         "drink": ["size-5"],
         "espresso": ["size-5"],
+        "food": ["size-5"],
+        "landscape": ["size-1"],
+        "sky": ["size-1"],
+        "water": ["size-1"],
     }
 
 

@@ -117,7 +117,7 @@ def test_a_child_answers_one_request_after_the_other(start: Start) -> None:
     first = ask(child, choices(), ESPRESSO.read_bytes())
     assert ["n07920052", "espresso"] in [label[:2] for label in labels(first)]
     assert first["predictions"][0]["provider"] == "tensorflow"
-    assert first["predictions"][0]["model"] == "efficientnet-lite0 1"
+    assert first["predictions"][0]["model"] == "efficientnet-lite0 2"
     second = ask(child, choices(), encode(Image.new("RGB", (64, 64), "white")))
     assert labels(second) != labels(first)
     third = ask(child, choices(), ESPRESSO.read_bytes())

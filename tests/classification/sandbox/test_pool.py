@@ -50,7 +50,7 @@ class TestClassify:
     def test_the_labels_come_back(self, make_pool: MakePool, espresso: bytes) -> None:
         prediction = classify(make_pool(), espresso)
         assert prediction.provider == "tensorflow"
-        assert prediction.model == "efficientnet-lite0 1"
+        assert prediction.model == "efficientnet-lite0 2"
         [best] = [each for each in prediction.labels if each.id == "n07920052"]
         assert best.name == "espresso"
         assert 0.5 < best.confidence <= 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -28,40 +27,17 @@ from flask_autotag.providers.tensorflow.provider import (
 )
 
 from ...hosts import EXAMPLES
-from .models import make_model, sha256, with_embedding
+from .models import HEADS, make_model
 
 BUNDLED = model_file.find(DEFAULT_MODEL, None)
 WIDTH = 1280
 BEAGLE, PUZZLE, PERSON = "n02088364", "n03598930", "n00007846"
-TRAINED = Path(__file__).parents[3] / "tools" / "heads" / "trained"
-HEADS = """
-[heads]
-embedding = "embedding"
-labels = "heads.csv"
-weights = "heads.npz"
-gates = "gates.csv"
-sha256 = "{sha256}"
-"""
 WHITE = Image.new("RGB", (300, 256), "white")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of models with the bundled network and trained heads."""
-    network = BUNDLED.network.read_bytes()
-    root = tmp_path_factory.mktemp("models")
-    made = make_model(root, "general", network=with_embedding(network))
-    for name in ("heads.csv", "heads.npz", "gates.csv"):
-        shutil.copy(TRAINED / name, made)
-    description = made / DESCRIPTION
-    heads = HEADS.format(sha256=sha256((TRAINED / "heads.npz").read_bytes()))
-    description.write_text(f"{description.read_text()}\n{heads}")
-    return root
-
-
-@pytest.fixture(scope="module")
-def provider(folder: Path) -> TensorFlowProvider:
-    return TensorFlowProvider("general", str(folder))
+def provider() -> TensorFlowProvider:
+    return TensorFlowProvider()
 
 
 def make_heads(folder: Path, labels: int = 2, **arrays: object) -> HeadsSpec:
@@ -139,28 +115,23 @@ class TestFiles:
         ],
     )
     def test_a_value_that_is_wrong(
-        self, folder: Path, tmp_path: Path, old: str, new: str, message: str
+        self, tmp_path: Path, old: str, new: str, message: str
     ) -> None:
-        made = tmp_path / "wrong"
-        shutil.copytree(folder / "general", made)
-        description = made / DESCRIPTION
+        description = make_model(tmp_path, "wrong", heads=True) / DESCRIPTION
         head, heads = description.read_text().split("[heads]")
         assert old in heads
         description.write_text(f"{head}[heads]{heads.replace(old, new)}")
         with pytest.raises(ModelError, match=message):
             model_file.find("wrong", str(tmp_path))
 
-    def test_weights_that_are_damaged(self, folder: Path, tmp_path: Path) -> None:
-        made = tmp_path / "wrong"
-        shutil.copytree(folder / "general", made)
+    def test_weights_that_are_damaged(self, tmp_path: Path) -> None:
+        made = make_model(tmp_path, "wrong", heads=True)
         (made / "heads.npz").write_bytes(b"text")
         with pytest.raises(ModelError, match="of the model wrong is damaged"):
             TensorFlowProvider("wrong", str(tmp_path)).classify([WHITE])
 
-    def test_a_network_without_an_embedding(self, folder: Path, tmp_path: Path) -> None:
-        made = tmp_path / "wrong"
-        shutil.copytree(folder / "general", made)
-        description = made / DESCRIPTION
+    def test_a_network_without_an_embedding(self, tmp_path: Path) -> None:
+        description = make_model(tmp_path, "wrong", heads=True) / DESCRIPTION
         text = description.read_text()
         description.write_text(text.replace('= "embedding"', '= "other"'))
         with pytest.raises(
@@ -168,12 +139,11 @@ class TestFiles:
         ):
             TensorFlowProvider("wrong", str(tmp_path)).classify([WHITE])
 
-    def test_heads_are_installed_with_their_model(
-        self, folder: Path, tmp_path: Path
-    ) -> None:
-        model_store.add_folder(folder / "general", "copy", str(tmp_path))
+    def test_heads_are_installed_with_their_model(self, tmp_path: Path) -> None:
+        source = make_model(tmp_path, heads=True)
+        model_store.add_folder(source, "copy", str(tmp_path))
         installed = {path.name for path in (tmp_path / "copy").iterdir()}
-        assert {"heads.csv", "heads.npz", "gates.csv"} <= installed
+        assert set(HEADS) <= installed
 
 
 class TestGates:
@@ -203,12 +173,11 @@ class TestGates:
     def test_labels_that_are_exempt(self) -> None:
         assert self.confidences(painting=0.9) == [0.9, CAP]
 
-    def test_the_trained_gates_name_heads_and_concepts(self, folder: Path) -> None:
-        spec = model_file.find("general", str(folder)).heads
-        assert spec is not None
-        heads = {label_id for label_id, _ in spec.labels}
+    def test_the_bundled_gates_name_heads_and_concepts(self) -> None:
+        assert BUNDLED.heads is not None
+        heads = {label_id for label_id, _ in BUNDLED.heads.labels}
         known = hierarchy().names.keys() | {each for each, _ in BUNDLED.labels}
-        for gate in spec.gates:
+        for gate in BUNDLED.heads.gates:
             assert gate.head in heads
             assert gate.exempt | (gate.labels or frozenset()) <= known
 
@@ -234,7 +203,7 @@ class TestGeneralLabels:
             ("photographer", {"person", "black and white"}),
         ],
     )
-    def test_trained_heads_know_what_photos_show(
+    def test_the_bundled_heads_know_what_photos_show(
         self, provider: TensorFlowProvider, photo: str, expected: set[str]
     ) -> None:
         data = (EXAMPLES / f"{photo}.jpg").read_bytes()
@@ -242,10 +211,9 @@ class TestGeneralLabels:
         sure = {each.name for each in labels if each.confidence > 0.5}
         assert expected <= sure
 
-    def test_a_concept_of_both_has_the_higher_confidence(self, folder: Path) -> None:
-        spec = model_file.find("general", str(folder)).heads
-        assert spec is not None
-        general = GeneralLabels(spec, [each for each, _ in BUNDLED.labels])
+    def test_a_concept_of_both_has_the_higher_confidence(self) -> None:
+        assert BUNDLED.heads is not None
+        general = GeneralLabels(BUNDLED.heads, [each for each, _ in BUNDLED.labels])
         embedding = np.zeros((1, WIDTH), np.float32)
         sure = Label(PERSON, "person", 1.0)
         labels = general.combine([sure], embedding, WHITE)

@@ -187,14 +187,14 @@ def test_a_key_that_is_missing_is_named(
             ('"softmax"', "'none'\nignore = 'x'"),
             "output.ignore must be a list of texts, not 'x'",
         ),
-        (('version = "1"', 'version = ""'), f"{VERSION}, not ''"),
-        (('version = "1"', "version = 1979-05-27"), f"{VERSION}, not datetime.date"),
+        (('version = "2"', 'version = ""'), f"{VERSION}, not ''"),
+        (('version = "2"', "version = 1979-05-27"), f"{VERSION}, not datetime.date"),
         (
             ('title = "', 'title = "\\u001b'),
             "title must be a text of one line, without control characters, not",
         ),
         (
-            ('sha256 = "aeef', 'sha256 = "eef'),
+            ('sha256 = "927c', 'sha256 = "eef'),
             "sha256 must be a text of 64 hexadecimal digits, not 'eef",
         ),
         (("[input]", "input = 5\n[other]"), "input must be a table, [input], not 5"),

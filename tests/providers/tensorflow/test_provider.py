@@ -128,7 +128,7 @@ def test_nothing_is_read_of_the_network_before_the_first_image(tmp_path: Path) -
     folder = make_model(tmp_path)
     (folder / NETWORK).unlink()
     provider = TensorFlowProvider("other", str(tmp_path))
-    assert provider.model == "other 1"
+    assert provider.model == "other 2"
     assert provider.side == 256
     with pytest.raises(ModelError):
         provider.classify([WHITE])

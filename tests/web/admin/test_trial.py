@@ -16,7 +16,7 @@ from flask_autotag.jobs.worker import Worker
 from flask_autotag.settings.stored_words import change_words
 from flask_autotag.settings.tag_names import TagName, tag_name
 
-from ...hosts import ESPRESSO, store_labels
+from ...hosts import ESPRESSO, ESPRESSO_TAGS, store_labels
 from ...providers.vendors import Answer, vendor
 from .conftest import SHOP_URL, SYSTEM_URL, Office, Page, Visitor, open_office
 
@@ -40,9 +40,9 @@ def test_an_image_of_ones_own(office: Office, ada: Visitor, path: str) -> None:
     page = try_file(ada, ESPRESSO.read_bytes(), path)
     assert page.status == 200
     assert page.text("[data-trial] h3") == "cup.jpg"
-    assert page.text("[data-trial-summary]") == "Would apply: drink, espresso"
+    assert page.text("[data-trial-summary]") == "Would apply: drink, espresso, food"
     found = outcomes(page)
-    for name in ("drink", "espresso"):
+    for name in ESPRESSO_TAGS:
         assert re.fullmatch(r"\d\.\d\d, reaches 0\.50", found.pop(name))
     assert all(re.fullmatch(r"0\.\d\d, below 0\.50", one) for one in found.values())
     assert office.host.jobs() == []
@@ -144,7 +144,7 @@ class TestWords:
 
 def test_tagging_need_not_be_on(ada: Visitor) -> None:
     page = try_file(ada, ESPRESSO.read_bytes(), **{"setting.enabled": "off"})
-    assert page.text("[data-trial-summary]") == "Would apply: drink, espresso"
+    assert page.text("[data-trial-summary]") == "Would apply: drink, espresso, food"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ class TestRecent:
         assert self.offered(mia) == ["photo 1"]
         key = str(mia.get(SHOP_URL).one("[name=recent]")["value"])
         page = mia.send(SHOP_URL, command="try", recent=key)
-        assert page.text("[data-trial-summary]") == "Would apply: drink, espresso"
+        assert page.text("[data-trial-summary]") == "Would apply: drink, espresso, food"
         assert page.text("[data-trial] h3") == "photo 1"
         uploaded.unlink()
         assert self.offered(mia) == []
@@ -218,7 +218,7 @@ class TestRecent:
         ]
         key = str(page.one("[name=recent]")["value"])
         page = mia.send(SHOP_URL, command="try", recent=key)
-        assert page.text("[data-trial-summary]") == "Would apply: drink, espresso"
+        assert page.text("[data-trial-summary]") == "Would apply: drink, espresso, food"
 
     def test_a_named_image_of_a_row_can(self, office: Office, mia: Visitor) -> None:
         host = office.host
@@ -233,7 +233,7 @@ class TestRecent:
         assert picture["alt"] == f"photo#cover {cover.id}"
         key = str(page.one("[name=recent]")["value"])
         page = mia.send(SHOP_URL, command="try", recent=key)
-        assert page.text("[data-trial-summary]") == "Would apply: drink, espresso"
+        assert page.text("[data-trial-summary]") == "Would apply: drink, espresso, food"
 
     def test_an_image_of_another_instance_cannot(
         self, office: Office, mia: Visitor, uploaded: Path
@@ -262,7 +262,7 @@ class TestRecent:
             )
         key = str(ada.get(path).one("[name=recent]")["value"])
         page = ada.send(path, command="try", recent=key)
-        assert page.text("[data-trial-summary]") == "Would apply: drink, espresso"
+        assert page.text("[data-trial-summary]") == "Would apply: drink, espresso, food"
         uploaded.unlink()
         assert ada.get(path).soup.select("[name=recent]") == []
 
