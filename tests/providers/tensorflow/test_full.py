@@ -1,4 +1,7 @@
-"""Models in every format, run in a child as the product does."""
+"""Models in every format.
+
+Each kind of runtime also runs in a child process, as the product does.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from flask_autotag.settings.machine import Machine
 from flask_autotag.settings.resolution import read_settings
 
 from .networks import copy_model, networks
+from .one_process import OneProcess, one_process
 
 FORMATS = ("saved_model", "keras", "h5", "tflite", "quantised", "sigmoid", "chances")
 #: The softmax of the logits 8, 0 and 0, for the first.
@@ -32,6 +36,12 @@ DIRECTORY = Path(__file__).parents[3] / "flask_autotag" / "data"
 
 
 @pytest.fixture(scope="module")
+def runtime() -> Iterator[OneProcess]:
+    with one_process() as runtime:
+        yield runtime
+
+
+@pytest.fixture
 def pool() -> Iterator[Pool]:
     pool = Pool(1, 120.0, 4096)
     yield pool
@@ -44,37 +54,44 @@ def picture(colour: str) -> bytes:
     return file.getvalue()
 
 
-def classify(
-    pool: Pool, root: Path, model: str, data: bytes, device: str | None = None
-) -> list[Label]:
+def classify_in_child(pool: Pool, root: Path, model: str, data: bytes) -> list[Label]:
     settings = read_settings(sections(), {"AUTOTAG_TENSORFLOW_MODEL": model})
-    machine = Machine(str(root), device)
-    question = Question(data, [TensorFlowProvider], settings, machine)
+    question = Question(data, [TensorFlowProvider], settings, Machine(str(root)))
     [prediction] = pool.classify(question).predictions
     return list(prediction.labels)
 
 
-def refused(pool: Pool, root: Path, model: str) -> str:
+def refused(runtime: OneProcess, root: Path, model: str) -> str:
     with pytest.raises(ModelError) as caught:
-        classify(pool, root, model, picture("red"))
+        runtime.classify(root, model, picture("red"))
     return str(caught.value)
 
 
+@pytest.mark.parametrize("model", ["saved_model", "keras"])
+def test_a_child_runs_it(pool: Pool, model: str) -> None:
+    [first, *_] = classify_in_child(pool, networks(), model, picture("red"))
+    assert first.name == "red"
+    assert "tensorflow" not in sys.modules
+    assert "keras" not in sys.modules
+
+
 @pytest.mark.parametrize("model", FORMATS)
-def test_every_format_is_run(pool: Pool, model: str) -> None:
+def test_every_format_is_run(runtime: OneProcess, model: str) -> None:
     for colour in ("red", "lime", "blue"):
-        [first, *_] = classify(pool, networks(), model, picture(colour))
+        [first, *_] = runtime.classify(networks(), model, picture(colour))
         assert first.name == {"lime": "green"}.get(colour, colour)
         assert first.id == first.name
         assert first.confidence > 0.95
 
 
-def test_confidences_are_those_of_the_description(pool: Pool, tmp_path: Path) -> None:
+def test_confidences_are_those_of_the_description(
+    runtime: OneProcess, tmp_path: Path
+) -> None:
     def of_white(model: str) -> list[float]:
-        labels = classify(pool, networks(), model, picture("white"))
+        labels = runtime.classify(networks(), model, picture("white"))
         return [label.confidence for label in labels]
 
-    [red] = classify(pool, networks(), "saved_model", picture("red"))
+    [red] = runtime.classify(networks(), "saved_model", picture("red"))
     assert math.isclose(red.confidence, SURE, rel_tol=1e-4)
     # Softmax shares among classes that exclude each other; sigmoid does not.
     assert of_white("saved_model") == pytest.approx([1 / 3] * 3, abs=1e-4)
@@ -82,26 +99,28 @@ def test_confidences_are_those_of_the_description(pool: Pool, tmp_path: Path) ->
     assert of_white("chances") == pytest.approx([1 / (1 + math.exp(-4))] * 3, abs=1e-4)
 
 
-def test_channels_mean_scale_and_ignored_labels(pool: Pool, tmp_path: Path) -> None:
+def test_channels_mean_scale_and_ignored_labels(
+    runtime: OneProcess, tmp_path: Path
+) -> None:
     copy_model("keras", tmp_path, ("mean = 0", 'mean = 0\nchannels = "bgr"'))
-    assert classify(pool, tmp_path, "keras", picture("red"))[0].name == "blue"
+    assert runtime.classify(tmp_path, "keras", picture("red"))[0].name == "blue"
     # 255 minus 255 is 0: only blue is left of white.
     copy_model("h5", tmp_path, ("mean = 0", "mean = [255, 255, 0]"))
-    assert classify(pool, tmp_path, "h5", picture("white"))[0].name == "blue"
+    assert runtime.classify(tmp_path, "h5", picture("white"))[0].name == "blue"
     copy_model("tflite", tmp_path, ("[output]", '[output]\nignore = ["red"]'))
     assert "red" not in [
-        label.name for label in classify(pool, tmp_path, "tflite", picture("white"))
+        label.name for label in runtime.classify(tmp_path, "tflite", picture("white"))
     ]
 
 
-def test_the_whole_image_or_its_middle(pool: Pool, tmp_path: Path) -> None:
+def test_the_whole_image_or_its_middle(runtime: OneProcess, tmp_path: Path) -> None:
     wide = Image.new("RGB", (90, 30), "red")
     wide.paste("blue", (30, 0, 60, 30))
     file = io.BytesIO()
     wide.save(file, "PNG")
     copy_model("keras", tmp_path, ("size = 16", 'size = 16\ncrop = "none"'))
-    assert classify(pool, networks(), "keras", file.getvalue())[0].name == "blue"
-    assert classify(pool, tmp_path, "keras", file.getvalue())[0].name == "red"
+    assert runtime.classify(networks(), "keras", file.getvalue())[0].name == "blue"
+    assert runtime.classify(tmp_path, "keras", file.getvalue())[0].name == "red"
 
 
 def install_graph(root: Path, *changes: tuple[str, str]) -> None:
@@ -122,10 +141,10 @@ def install_graph(root: Path, *changes: tuple[str, str]) -> None:
 
 
 def test_a_graph_like_inception5h_says_what_tensorflow_says(
-    pool: Pool, tmp_path: Path
+    runtime: OneProcess, tmp_path: Path
 ) -> None:
     install_graph(tmp_path)
-    found = classify(pool, tmp_path, "graph", (networks() / "noise.png").read_bytes())
+    found = runtime.classify(tmp_path, "graph", (networks() / "noise.png").read_bytes())
     said = json.loads((networks() / "said.json").read_text())
     expected = [(name, share) for share, name in said if name != "dummy"]
     for label, (name, share) in zip(found[:5], expected, strict=False):
@@ -175,10 +194,14 @@ def test_a_graph_like_inception5h_says_what_tensorflow_says(
     ],
 )
 def test_a_model_that_lies_is_refused(
-    pool: Pool, tmp_path: Path, model: str, change: tuple[str, str], message: str
+    runtime: OneProcess,
+    tmp_path: Path,
+    model: str,
+    change: tuple[str, str],
+    message: str,
 ) -> None:
     copy_model(model, tmp_path, change)
-    assert refused(pool, tmp_path, model) == message
+    assert refused(runtime, tmp_path, model) == message
 
 
 @pytest.mark.parametrize(
@@ -196,14 +219,16 @@ def test_a_model_that_lies_is_refused(
     ],
 )
 def test_a_graph_that_lies_is_refused(
-    pool: Pool, tmp_path: Path, change: tuple[str, str], message: str
+    runtime: OneProcess, tmp_path: Path, change: tuple[str, str], message: str
 ) -> None:
     install_graph(tmp_path, change)
-    assert refused(pool, tmp_path, "graph") == message
+    assert refused(runtime, tmp_path, "graph") == message
 
 
 @pytest.mark.parametrize("model", ["keras", "h5", "tflite", "saved_model"])
-def test_a_network_that_is_none(pool: Pool, tmp_path: Path, model: str) -> None:
+def test_a_network_that_is_none(
+    runtime: OneProcess, tmp_path: Path, model: str
+) -> None:
     folder = copy_model(model, tmp_path)
     network = next(path for path in folder.iterdir() if path.stem in "colours served")
     target = network / "saved_model.pb" if network.is_dir() else network
@@ -212,32 +237,28 @@ def test_a_network_that_is_none(pool: Pool, tmp_path: Path, model: str) -> None:
     lines = description.read_text().splitlines()
     lines[2] = f'sha256 = "{sha256_of(network)}"'
     description.write_text("\n".join(lines))
-    assert model in refused(pool, tmp_path, model)
+    assert model in refused(runtime, tmp_path, model)
 
 
-def test_a_changed_file_in_a_saved_model_is_noticed(pool: Pool, tmp_path: Path) -> None:
+def test_a_changed_file_in_a_saved_model_is_noticed(
+    runtime: OneProcess, tmp_path: Path
+) -> None:
     with (copy_model("chances", tmp_path) / "served" / "more").open("w") as file:
         file.write("more")
-    assert refused(pool, tmp_path, "chances").startswith(
+    assert refused(runtime, tmp_path, "chances").startswith(
         "The file served of the model chances is damaged: "
     )
 
 
-def test_the_device_is_passed_on(pool: Pool) -> None:
+def test_the_device_is_passed_on(runtime: OneProcess) -> None:
     red = picture("red")
-    assert classify(pool, networks(), "keras", red, "CPU:0")[0].name == "red"
+    assert runtime.classify(networks(), "keras", red, "CPU:0")[0].name == "red"
     with pytest.raises(ModelError) as caught:
-        classify(pool, networks(), "keras", red, "TPU:7")
+        runtime.classify(networks(), "keras", red, "TPU:7")
     assert str(caught.value).startswith(
         "AUTOTAG_TENSORFLOW_DEVICE is TPU:7, which TensorFlow does not find; there are:"
         " CPU:0"
     )
-
-
-def test_tensorflow_stays_in_the_child(pool: Pool) -> None:
-    classify(pool, networks(), "keras", picture("red"))
-    assert "tensorflow" not in sys.modules
-    assert "keras" not in sys.modules
 
 
 def test_without_tensorflow_the_fix_is_named(
