@@ -10,7 +10,7 @@ from flask import Flask
 
 import example_app
 
-from .conftest import Browser, MakeApp, SignIn, espresso
+from .conftest import EXAMPLE_PHOTOS, Browser, MakeApp, SignIn, espresso
 
 FOLDER = Path(example_app.__file__).parent
 
@@ -91,5 +91,6 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
 def test_authors_of_the_photos_are_named(app: Flask) -> None:
     response = app.test_client().get("/photo-credits")
     assert response.mimetype == "text/plain"
-    assert "espresso.jpg" in response.text
+    named = re.findall(r"^   \* - ``(.+\.jpg)``$", response.text, re.MULTILINE)
+    assert named == sorted(file.name for file in EXAMPLE_PHOTOS.glob("*.jpg"))
     response.close()

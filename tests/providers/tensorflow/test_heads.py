@@ -201,6 +201,11 @@ class TestGeneralLabels:
             ("mountains", {"mountain", "sky", "landscape"}),
             ("castle", {"building", "sky", "water"}),
             ("photographer", {"person", "black and white"}),
+            ("portrait", {"person", "portrait"}),
+            ("three-astronauts", {"person"}),
+            ("street", {"road", "building", "vehicle", "sky"}),
+            ("novel-page", {"text"}),
+            ("screenshot", {"screenshot", "text"}),
         ],
     )
     def test_the_bundled_heads_know_what_photos_show(
