@@ -23,10 +23,12 @@ def model_card(
     photos: Sequence[LabelledPhoto],
     heads: Sequence[Head],
     without: Mapping[str, str],
+    doubts: Mapping[str, Sequence[str]],
 ) -> str:
     """Return the heads' model card.
 
     :param without: why other concepts have no head, by name.
+    :param doubts: labels of classes by their probability.
     """
     return "\n".join(
         [
@@ -49,6 +51,11 @@ def model_card(
             "",
             *_confidence(heads),
             "",
+            "Labels of classes that the network gave to the photos with a confidence of"
+            " 0.45 or more, by the estimated probability that they are right",
+            "",
+            *_table(_DOUBTS, ((lowest, *row) for lowest, row in doubts.items())),
+            "",
             "Licences as stated by the sources",
             "",
             *_table(("Licence", "Photos", "Share"), _licences(photos)),
@@ -64,6 +71,9 @@ _HEADER = (
     *("Concept", "Photos", "Groups", "Tags", "Right", "Right or marginal"),
     *("Lower bound", "Recall"),
 )
+
+
+_DOUBTS = ("From", "Labels", "Mean probability", "Right, acceptable ones half")
 
 
 def _row(head: Head) -> tuple[str, ...]:

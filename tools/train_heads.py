@@ -12,6 +12,9 @@ whole of it. The tool writes ``heads.npz``, its digest in ``model.toml``, and
     features = sqrt(embedding - its zero point), divided by its length
     confidence = sigmoid(scale * (weights @ features) + bias)
 
+``heads/verdicts.csv`` lists labels of classes and a person's verdicts on them. From
+these the tool trains the classifier of doubtful labels, and adds it to ``heads.npz``.
+
 The required packages are in ``tools/requirements.txt``.
 """
 
@@ -24,7 +27,7 @@ import io
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +35,14 @@ from threading import local
 from typing import Any
 
 import numpy as np
+from class_verdicts import (
+    Classifier,
+    Verdicts,
+    fit_classifier,
+    read_verdicts,
+    report,
+    set_out_probabilities,
+)
 from efficientnet_lite import CROP, SIZE, preprocess
 from embedding_output import EMBEDDING, with_embedding
 from labelled_photos import DIGITS, LabelledPhoto, concept_ids, read_labelled_photos
@@ -151,8 +162,12 @@ def main() -> int:
         [each.group for each in photos],
     )
     training = train(examples, concepts)
-    print(model_card(photos, training.heads, training.without))
-    files = {WEIGHTS: weights_file(training.heads), CONCEPTS: concepts_file(training)}
+    doubts = train_doubts(read_verdicts(), photos, features[:, 0])
+    print(model_card(photos, training.heads, training.without, doubts.table))
+    files = {
+        WEIGHTS: weights_file(training.heads, doubts.classifier),
+        CONCEPTS: concepts_file(training),
+    }
     if options.check:
         return 0 if check(files, options.output, features[:, 0]) else 1
     for name, content in files.items():
@@ -294,6 +309,32 @@ def train(examples: Examples, concepts: Sequence[str]) -> Training:
     return Training(heads, without)
 
 
+@dataclass(frozen=True)
+class Doubts:
+    """The classifier of doubtful labels of classes.
+
+    :param table: labels by probability, from :func:`.class_verdicts.report`.
+    """
+
+    classifier: Classifier
+    table: Mapping[str, Sequence[str]]
+
+
+def train_doubts(
+    verdicts: Verdicts, photos: Sequence[LabelledPhoto], features: Array
+) -> Doubts:
+    """Train the classifier of doubtful labels, and measure it on photos set out.
+
+    :param features: of the photos, shape ``(n, width)``.
+    """
+    places = {photo.sha256[:DIGITS]: place for place, photo in enumerate(photos)}
+    rows = [places[digits] for digits in verdicts.photos]
+    groups = [photos[row].group for row in rows]
+    estimated = set_out_probabilities(verdicts, features[rows], folds(groups))
+    classifier = fit_classifier(verdicts.confidences, features[rows], verdicts.right)
+    return Doubts(classifier, report(verdicts, estimated))
+
+
 def _counts(examples: Examples, place: int) -> tuple[int, int]:
     """Return the photos that show a concept, and the groups that these are from."""
     shown = np.flatnonzero(examples.targets[:, place] == 1).tolist()
@@ -383,14 +424,24 @@ def fit(views: Array, targets: Array) -> Array:
     return weights
 
 
-def weights_file(heads: Sequence[Head]) -> bytes:
-    """Return the file of weights, with one row for each head."""
+def weights_file(heads: Sequence[Head], classifier: Classifier) -> bytes:
+    """Return the file of weights.
+
+    :param heads: one row each.
+    :param classifier: of doubtful labels of classes.
+    """
     rows = np.stack([head.slope * head.weights[:-1] for head in heads])
     biases = [head.slope * (head.weights[-1] - head.point.score) for head in heads]
     scale = (np.abs(rows).max(axis=1) / 127).astype(np.float32)
     weights = np.rint(rows / scale[:, np.newaxis]).clip(-127, 127).astype(np.int8)
     file = io.BytesIO()
-    np.savez(file, weights=weights, scale=scale, bias=np.array(biases, np.float32))
+    np.savez(
+        file,
+        weights=weights,
+        scale=scale,
+        bias=np.array(biases, np.float32),
+        **classifier.arrays(),
+    )
     return file.getvalue()
 
 
@@ -428,11 +479,15 @@ def check(files: dict[str, bytes], committed: Path, views: Array) -> bool:
 
 
 def logits(content: bytes, views: Array) -> Array:
-    """Return the logits of a file's heads, shape ``(n, heads)``."""
+    """Return the logits of a file's heads and, last, of the doubts without slope.
+
+    :return: shape ``(n, heads + 1)``.
+    """
     with np.load(io.BytesIO(content)) as arrays:
         weights = arrays["weights"].astype(np.float64)
-        result: Array = arrays["scale"] * (views @ weights.T) + arrays["bias"]
-    return result
+        heads = arrays["scale"] * (views @ weights.T) + arrays["bias"]
+        of_classes = arrays["class_weights"].astype(np.float64) * arrays["class_scale"]
+        return np.column_stack([heads, views @ of_classes + arrays["class_bias"]])
 
 
 if __name__ == "__main__":

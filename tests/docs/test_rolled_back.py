@@ -24,6 +24,7 @@ def test_the_recipe(database_url: str, tmp_path: Path) -> None:
                 **os.environ,
                 "CMS_DATABASE": database_url,
                 "PYTHONPATH": os.pathsep.join(sys.path),
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             },
             capture_output=True,
             text=True,

@@ -45,10 +45,13 @@ class GeneralLabels:
         :param image: of mode ``RGB``.
         :return: by confidence, highest first.
         """
-        general = self._heads.labels(embedding)
+        features = self._heads.features(embedding)
+        general = self._heads.labels(features)
         sure = {label.id: label.confidence for label in general}
         if _is_photo(sure) and is_black_and_white(image):
             general.append(BLACK_AND_WHITE)
+        if self._heads.doubts:
+            labels = self._heads.doubts.lower(labels, features)
         return ranked(_merged(self._gates.apply(labels, sure), general))
 
 

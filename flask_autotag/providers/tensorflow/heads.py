@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import ModelError
 from ..base import GENERAL, Label
+from .class_doubts import ClassDoubts
 from .heads_file import HeadsSpec
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Heads:
     Arandjelović and Zisserman 2012, "Three things everyone should know to improve
     object retrieval", section 3.
 
+    :ivar doubts: the classifier that finds doubtful labels of classes, if the archive
+        has one.
     :param spec: the labels, and the archive with the arrays ``weights`` (int8, shape
         ``(heads, features)``), ``scale`` and ``bias`` (float32, shape ``(heads,)``).
     :raises ModelError: if the archive cannot be read, or does not match the labels.
@@ -34,16 +37,14 @@ class Heads:
     def __init__(self, spec: HeadsSpec) -> None:
         import numpy as np
 
+        arrays = _read(spec)
         try:
-            with np.load(spec.weights, allow_pickle=False) as arrays:
-                weights, scale, self._bias = (
-                    np.asarray(arrays[name], np.float32)
-                    for name in ("weights", "scale", "bias")
-                )
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise ModelError(
-                f"The heads in {spec.weights.name} cannot be read: {error}."
-            ) from error
+            weights, scale, self._bias = (
+                arrays[name] for name in ("weights", "scale", "bias")
+            )
+            self.doubts = ClassDoubts.read(arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unreadable(spec, error) from error
         heads = len(spec.labels)
         if weights.ndim != 2 or not (
             len(weights) == len(scale) == len(self._bias) == heads
@@ -52,13 +53,17 @@ class Heads:
                 f"The heads in {spec.weights.name} do not match the {heads} labels."
             )
         self._labels = spec.labels
-        self._weights = weights * scale.reshape(-1, 1)
+        self._weights = weights * np.reshape(scale, (-1, 1))
+        if self.doubts and self.doubts.weights.shape != self._weights.shape[1:]:
+            raise ModelError(
+                f"class_weights in {spec.weights.name} does not match weights."
+            )
 
-    def confidences(self, embedding: Array) -> Array:
-        """Return the confidence of each head.
+    def features(self, embedding: Array) -> Array:
+        """Return the square roots of the embedding, divided by their Euclidean norm.
 
         :param embedding: shape ``(1, features)``.
-        :return: from 0 to 1, shape ``(heads,)``.
+        :return: shape ``(features,)``.
         :raises ModelError: if the embedding has another shape, or is not finite.
         """
         import numpy as np
@@ -69,20 +74,44 @@ class Heads:
                 f" read {[1, self._weights.shape[1]]}."
             )
         roots = np.sqrt(np.maximum(embedding[0], 0))
-        features = roots / max(float(np.linalg.norm(roots)), 1e-6)
-        scores = self._weights @ features + self._bias
-        if not np.isfinite(scores).all():
+        features: Array = roots / max(float(np.linalg.norm(roots)), 1e-6)
+        if not np.isfinite(features).all():
             raise ModelError("The embedding holds NaN or infinity.")
+        return features
+
+    def confidences(self, features: Array) -> Array:
+        """Return the confidence of each head.
+
+        :param features: shape ``(features,)``.
+        :return: from 0 to 1, shape ``(heads,)``.
+        """
+        import numpy as np
+
+        scores = self._weights @ features + self._bias
         confidences: Array = np.exp(-np.logaddexp(0, -scores))
         return confidences
 
-    def labels(self, embedding: Array) -> list[Label]:
+    def labels(self, features: Array) -> list[Label]:
         """Return the label of each head, whatever its confidence.
 
-        :param embedding: as in :meth:`confidences`.
+        :param features: shape ``(features,)``.
         """
-        named = zip(self._labels, self.confidences(embedding).tolist(), strict=True)
+        named = zip(self._labels, self.confidences(features).tolist(), strict=True)
         return [
             Label(label_id, name, confidence, GENERAL)
             for (label_id, name), confidence in named
         ]
+
+
+def _read(spec: HeadsSpec) -> dict[str, Array]:
+    import numpy as np
+
+    try:
+        with np.load(spec.weights, allow_pickle=False) as archive:
+            return {name: np.asarray(archive[name], np.float32) for name in archive}
+    except (OSError, AttributeError, ValueError, zipfile.BadZipFile) as error:
+        raise _unreadable(spec, error) from error
+
+
+def _unreadable(spec: HeadsSpec, error: Exception) -> ModelError:
+    return ModelError(f"The heads in {spec.weights.name} cannot be read: {error}.")

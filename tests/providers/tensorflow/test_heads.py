@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from flask_autotag.errors import ModelError
 from flask_autotag.providers.base import GENERAL, Label
 from flask_autotag.providers.concept_hierarchy import hierarchy
 from flask_autotag.providers.tensorflow import model_file, model_store
+from flask_autotag.providers.tensorflow.class_doubts import ClassDoubts
 from flask_autotag.providers.tensorflow.gates import CAP, Gate, Gates
 from flask_autotag.providers.tensorflow.general_labels import GeneralLabels
 from flask_autotag.providers.tensorflow.greyscale import is_black_and_white
@@ -59,7 +61,7 @@ class TestHeads:
     ) -> None:
         heads = Heads(make_heads(tmp_path))
         # The square roots are 3, 4 and 0, and their norm is 5.
-        found = heads.confidences(np.array([[9, 16, 0]], np.float32))
+        found = heads.confidences(heads.features(np.array([[9, 16, 0]], np.float32)))
         scores = np.array([12.7 * 0.6 - 1, -12.7 * 0.8])
         assert found == pytest.approx(1 / (1 + np.exp(-scores)), rel=1e-5)
 
@@ -68,11 +70,11 @@ class TestHeads:
         self, tmp_path_factory: pytest.TempPathFactory, numbers: list[float]
     ) -> None:
         heads = Heads(make_heads(tmp_path_factory.mktemp("heads")))
-        found = heads.confidences(np.array([numbers], np.float32))
+        found = heads.confidences(heads.features(np.array([numbers], np.float32)))
         assert ((found >= 0) & (found <= 1)).all()
 
     def test_labels_are_general(self, tmp_path: Path) -> None:
-        labels = Heads(make_heads(tmp_path)).labels(np.ones((1, 3), np.float32))
+        labels = Heads(make_heads(tmp_path)).labels(np.ones(3, np.float32))
         assert [(label.id, label.part) for label in labels] == [
             ("n0", GENERAL),
             ("n1", GENERAL),
@@ -98,7 +100,46 @@ class TestHeads:
     ) -> None:
         heads = Heads(make_heads(tmp_path))
         with pytest.raises(ModelError, match=message):
-            heads.confidences(embedding.astype(np.float32))
+            heads.features(embedding.astype(np.float32))
+
+
+class TestDoubts:
+    features = np.array([1, 0, 0], np.float32)
+    arrays: ClassVar[dict[str, object]] = {
+        "class_slope": np.float32(1),
+        "class_weights": np.array([-100, 0, 100], np.int8),
+        "class_scale": np.float32(0.02),
+        "class_bias": np.float32(0),
+    }
+
+    def doubts(self, folder: Path, **changes: object) -> ClassDoubts:
+        doubts = Heads(make_heads(folder, **self.arrays | changes)).doubts
+        assert doubts is not None
+        return doubts
+
+    def test_a_label_that_is_probably_wrong_is_lowered(self, tmp_path: Path) -> None:
+        """The logit of 0.7 is 0.85: minus 2, its probability is 0.24."""
+        beagle = Label(BEAGLE, "beagle", 0.7)
+        [lowered] = self.doubts(tmp_path).lower([beagle], self.features)
+        assert lowered == Label(BEAGLE, "beagle", CAP)
+
+    @pytest.mark.parametrize("confidence", [0.72, 1.0, CAP, 0.1])
+    def test_other_labels_stay(self, tmp_path: Path, confidence: float) -> None:
+        beagle = Label(BEAGLE, "beagle", confidence)
+        assert self.doubts(tmp_path).lower([beagle], self.features) == [beagle]
+
+    def test_the_kind_of_photo_counts(self, tmp_path: Path) -> None:
+        beagle = Label(BEAGLE, "beagle", 0.5)
+        assert self.doubts(tmp_path).lower([beagle], self.features[::-1]) == [beagle]
+
+    def test_an_archive_without_them(self, tmp_path: Path) -> None:
+        assert Heads(make_heads(tmp_path)).doubts is None
+
+    def test_an_archive_that_is_wrong(self, tmp_path: Path) -> None:
+        with pytest.raises(ModelError, match=r"class_weights in heads\.npz does not"):
+            self.doubts(tmp_path, class_weights=np.ones(4, np.int8))
+        with pytest.raises(ModelError, match=r"heads\.npz cannot be read"):
+            self.doubts(tmp_path, class_bias=np.ones(4, np.float32))
 
 
 class TestFiles:
