@@ -1,6 +1,7 @@
 """Compares the bundled model with the same network in float, in other runtimes.
 
-It also runs GoogLeNet as a frozen graph, like Inception5h, in TensorFlow itself.
+It also runs the bundled model without the heads of general tags, and GoogLeNet as a
+frozen graph, like Inception5h, in TensorFlow itself.
 
 Each engine runs in a separate process, one after the other, on the same photos. The
 figures are images per second, seconds from the start of the process to the first tag,
@@ -21,6 +22,8 @@ import io
 import json
 import os
 import platform
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -58,6 +61,7 @@ class Engine:
 
 ENGINES = (
     Engine("Flask-AutoTag, bundled int8 (LiteRT)", "bundled", 1),
+    Engine("Flask-AutoTag, the same without heads", "classes", 1),
     Engine("Flask-AutoTag, GoogLeNet's graph (TensorFlow)", "googlenet", 1),
     Engine("TensorFlow, float", "tensorflow", 1),
     Engine("TensorFlow, float", "tensorflow", 32),
@@ -73,6 +77,13 @@ def open_bundled(_folder: Path, threads: int) -> Classify:
     from flask_autotag.providers.tensorflow.provider import TensorFlowProvider
 
     return TensorFlowProvider(threads=threads).classify
+
+
+def open_classes(folder: Path, threads: int) -> Classify:
+    """Open the bundled network without the heads of general tags."""
+    from flask_autotag.providers.tensorflow.provider import TensorFlowProvider
+
+    return TensorFlowProvider("classes", str(folder), threads).classify
 
 
 def open_googlenet(folder: Path, threads: int) -> Classify:
@@ -146,6 +157,7 @@ def prepare(folder: Path) -> None:
     from efficientnet_lite import build_keras, build_torch, load_weights
 
     describe_googlenet(folder / "googlenet", googlenet.build())
+    copy_without_heads(folder / "classes")
     weights = load_weights()
     network = build_keras(weights)
 
@@ -184,6 +196,17 @@ def describe_googlenet(folder: Path, graph: bytes) -> None:
     (folder / "model.toml").write_text(text.replace(description["sha256"], digest))
 
 
+def copy_without_heads(folder: Path) -> None:
+    """Copy the bundled model, and leave out the heads of general tags."""
+    from flask_autotag.providers.tensorflow.model_file import BUNDLED
+    from flask_autotag.providers.tensorflow.provider import DEFAULT_MODEL
+
+    shutil.copytree(BUNDLED / DEFAULT_MODEL, folder)
+    path = folder / "model.toml"
+    text = re.sub(r"(?s)\[heads\].*?\n(?=\[)", "", path.read_text())
+    path.write_text(text)
+
+
 def measure(engine: str, batch: int, threads: int, folder: Path, photos: Path) -> None:
     """Run one engine in this process and print its figures as JSON."""
     import resource
@@ -210,6 +233,7 @@ def measure(engine: str, batch: int, threads: int, folder: Path, photos: Path) -
 
 OPENERS: dict[str, Callable[[Path, int], Classify]] = {
     "bundled": open_bundled,
+    "classes": open_classes,
     "googlenet": open_googlenet,
     "tensorflow": open_tensorflow,
     "torch": open_torch,
