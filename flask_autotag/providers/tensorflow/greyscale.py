@@ -11,11 +11,13 @@ if TYPE_CHECKING:
 
 #: WordNet's "black and white", a photograph.
 BLACK_AND_WHITE = Label("n02846399", "black and white", 0.9, GENERAL)
-#: Pixels of the reduced image's longer side: single coloured pixels do not count.
+#: Pixels that the reduced image's longer side has at least, and twice that at most:
+#: single coloured pixels do not count.
 _SIDE = 64
 #: The share of pixels that may have any colour, and the distance between the channels,
-#: of 255, up to which a pixel is grey. Of the photos that were labelled to train the
-#: heads, 147 are this grey: 127 are black and white, 12 are marginal.
+#: of 255, up to which a pixel is grey. Of the 3,991 images that were labelled to train
+#: the heads, 201 are this grey: 123 are black and white photos, 59 are marginal, such as
+#: grey screenshots.
 _COLOURED, _GREY = 0.01, 6
 #: The standard deviation of the values, of 255, that an image needs: blank ones and
 #: objects on a plain ground have less.
@@ -29,9 +31,8 @@ def is_black_and_white(image: Image) -> bool:
     """
     import numpy as np
 
-    small = image.copy()
-    small.thumbnail((_SIDE, _SIDE))
+    small = image.reduce(max(1, max(image.size) // _SIDE))
     pixels = np.asarray(small, dtype=np.float32)
     distance = pixels.max(axis=2) - pixels.min(axis=2)
-    is_grey = bool(np.quantile(distance, 1 - _COLOURED) <= _GREY)
+    is_grey = np.count_nonzero(distance > _GREY) <= _COLOURED * distance.size
     return is_grey and float(pixels.std()) >= _CONTRAST
