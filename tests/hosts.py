@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from PIL import Image
+from PIL import Image, ImageDraw
 from sqlalchemy import String, inspect, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -174,4 +175,17 @@ def jpeg(color: str = "red", size: tuple[int, int] = (64, 48)) -> bytes:
     """Make a small image."""
     file = io.BytesIO()
     Image.new("RGB", size, color).save(file, "JPEG")
+    return file.getvalue()
+
+
+def chart() -> bytes:
+    """Make a chart, whose curve the bundled network takes for a worm."""
+    image = Image.new("RGB", (400, 400), "white")
+    draw = ImageDraw.Draw(image)
+    curve = [(20 + 4 * step, 200 + 100 * math.sin(step / 8)) for step in range(90)]
+    draw.line(curve, "blue", 4)
+    draw.line((20, 20, 20, 380), "black", 2)
+    draw.line((20, 380, 390, 380), "black", 2)
+    file = io.BytesIO()
+    image.save(file, "PNG")
     return file.getvalue()

@@ -23,7 +23,7 @@ from babel.messages.pofile import read_po, write_po
 import flask_autotag
 from flask_autotag.providers.registry import BUNDLED
 from flask_autotag.settings.fields import GENERAL
-from flask_autotag.tags.explanation import REASONS
+from flask_autotag.tags.explanation import DOUBTFUL_SUGGESTED, REASONS
 from flask_autotag.tags.queries.latest_job import JOB_STATES, OFTEN, ONCE
 from flask_autotag.web.admin.tags.word_view import RULES
 from flask_autotag.web.translation import DOMAIN
@@ -50,7 +50,8 @@ def collect() -> Catalog:
             texts += [field.label, field.help, field.system_help]
         for text in filter(None, texts):
             catalog.add(text, locations=[(f"section {section.name or 'general'}", 0)])
-    for text in (*REASONS.values(), *JOB_STATES.values(), ONCE, OFTEN):
+    reasons = (*REASONS.values(), DOUBTFUL_SUGGESTED)
+    for text in (*reasons, *JOB_STATES.values(), ONCE, OFTEN):
         catalog.add(text)
     return catalog
 

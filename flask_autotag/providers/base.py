@@ -40,6 +40,8 @@ MOST_LOCAL = MOST_LABELS + MOST_BROADER + MOST_GENERAL
 
 #: The part of a model that gives general labels, such as *sky*; see :attr:`Label.part`.
 GENERAL = "general"
+#: The mark of a label of classes that is probably wrong; see :attr:`Label.part`.
+DOUBTFUL = "doubtful"
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,11 @@ class Label:
         setting for the language. Names of more than 100 characters become no tag.
     :param confidence: from 0 to 1.
     :param part: :data:`GENERAL` if the label names something that most photos can show,
-        such as *sky*, and is judged by itself. Otherwise empty: the label is one of the
-        classifier's classes, or a broader concept of these.
+        such as *sky*, and is judged by itself. Otherwise the label is one of the
+        classifier's classes, or a broader concept of these: :data:`DOUBTFUL` if it is
+        probably wrong for this kind of photo whatever its confidence, else empty.
+        A doubtful label is suggested at most, unless its word is listed or has a
+        threshold of its own.
     """
 
     id: str
@@ -66,6 +71,11 @@ class Label:
     def is_general(self) -> bool:
         """Whether the label is a general one."""
         return self.part == GENERAL
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the label is probably wrong for this kind of photo."""
+        return self.part == DOUBTFUL
 
 
 @dataclass(frozen=True)
@@ -300,6 +310,6 @@ def clean_label(label_id: Any, name: Any, confidence: float, part: Any = "") -> 
     :param confidence: from 0 to 1, as :func:`.http.confidence` returns it.
     :raises ValueError: if the id or the name is not a string, or the part is unknown.
     """
-    if part not in ("", GENERAL):
+    if part not in ("", GENERAL, DOUBTFUL):
         raise ValueError("an unknown part of a model")
     return Label(one_line(label_id, _ID_LENGTH), label_name(name), confidence, part)

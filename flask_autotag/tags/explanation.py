@@ -19,12 +19,17 @@ from .decisions import PERSON, read_decisions
 from .rules import Outcome, Verdict, evaluate, is_broader
 from .store import read_predictions
 
+#: The reason for a doubtful label that is suggested.
+DOUBTFUL_SUGGESTED = (
+    "%(confidence)s, but doubtful for this kind of image; suggested for review"
+)
 #: The reason for each outcome, in English.
 REASONS: Mapping[Outcome, str] = {
     Outcome.APPLIED: "%(confidence)s, reaches %(threshold)s",
     Outcome.SUGGESTED: "%(confidence)s, below %(threshold)s; suggested for review",
     Outcome.ELSEWHERE: "%(confidence)s, another label for this tag scores higher",
     Outcome.BELOW: "%(confidence)s, below %(threshold)s",
+    Outcome.DOUBTFUL: "%(confidence)s, but doubtful for this kind of image",
     Outcome.OVER: "over the maximum of %(most)s",
     Outcome.NARROWER: "a more specific tag applies",
     Outcome.BLOCKED: "blocked",
@@ -54,8 +59,11 @@ def reason(
     :param translate: a ``gettext`` that fills in placeholders.
     """
     confidence, threshold = _figures(verdict.label.confidence, verdict.threshold)
+    sentence = REASONS[verdict.outcome]
+    if verdict.is_doubted and verdict.outcome is Outcome.SUGGESTED:
+        sentence = DOUBTFUL_SUGGESTED
     return translate(
-        REASONS[verdict.outcome],
+        sentence,
         confidence=confidence,
         threshold=threshold,
         most=settings.max_tags,

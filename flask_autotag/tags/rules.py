@@ -8,7 +8,8 @@ The rules, in the order in which they are checked:
 4. No person has decided on this tag on this image.
 5. The confidence reaches the threshold of the word, or of the provider if the word has
    none: the tag is applied. If it reaches only the suggestion threshold, the tag is
-   suggested.
+   suggested. A label that the model marks as doubtful is suggested at most, unless its
+   word is listed or has a threshold of its own.
 6. If several labels give the same tag, the one with the highest confidence counts.
 7. No more specific tag applies: "animal" is left out beside "dog", and "water" beside
    "sea".
@@ -57,6 +58,8 @@ class Outcome(StrEnum):
     ELSEWHERE = "elsewhere"
     #: The confidence is below the threshold.
     BELOW = "below"
+    #: The model marks the label as doubtful, and it is not suggested either.
+    DOUBTFUL = "doubtful"
     #: The image already has the maximum number of tags.
     OVER = "over"
     #: A more specific broader tag applies.
@@ -83,6 +86,7 @@ class Verdict:
 
     :param name: the tag that the label gives; ``None`` if its name is not valid.
     :param threshold: the confidence at which the tag is applied, from 0 to 1.
+    :param doubted: whether the label is suggested at most, because it is doubtful.
     """
 
     provider: str
@@ -91,6 +95,12 @@ class Verdict:
     name: TagName | None
     threshold: float
     outcome: Outcome
+    doubted: bool = False
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether the tag is not applied only because the label is doubtful."""
+        return self.doubted and self.label.confidence >= self.threshold
 
 
 def evaluate(
@@ -132,7 +142,15 @@ def _judge_alone(
     values = settings.values.get(prediction.provider, _NOT_INSTALLED)
     for label in prediction.labels:
         own_name, name = _names(label, settings)
-        threshold = _threshold(own_name, name, settings, values["confidence_threshold"])
+        own_threshold = _own_threshold(own_name, name, settings)
+        threshold = (
+            values["confidence_threshold"] if own_threshold is None else own_threshold
+        )
+        doubted = (
+            label.is_doubtful
+            and own_threshold is None
+            and not _is_listed(own_name, name, settings)
+        )
         outcome = (
             Outcome.OFF
             if not values.get("enabled", True)
@@ -144,7 +162,8 @@ def _judge_alone(
             label,
             name,
             threshold,
-            outcome or _by_confidence(label.confidence, threshold, settings),
+            outcome or _by_confidence(label.confidence, threshold, settings, doubted),
+            doubted,
         )
 
 
@@ -158,17 +177,23 @@ def _names(label: Label, settings: Settings) -> tuple[TagName | None, TagName | 
     return own_name, settings.vocabulary.called(own_name)
 
 
-def _threshold(
-    own_name: TagName | None, name: TagName | None, settings: Settings, default: float
-) -> float:
-    """Return the threshold of the label's own name, of its tag, or of its provider."""
+def _own_threshold(
+    own_name: TagName | None, name: TagName | None, settings: Settings
+) -> float | None:
+    """Return the threshold of the label's own name or of its tag, if one has any."""
     if own_name is None or name is None:
-        return default
-    vocabulary = settings.vocabulary
-    own, of_tag = vocabulary.threshold(own_name.key), vocabulary.threshold(name.key)
-    if own is not None:
-        return own
-    return default if of_tag is None else of_tag
+        return None
+    own = settings.vocabulary.threshold(own_name.key)
+    return settings.vocabulary.threshold(name.key) if own is None else own
+
+
+def _is_listed(
+    own_name: TagName | None, name: TagName | None, settings: Settings
+) -> bool:
+    return any(
+        each is not None and settings.vocabulary.is_listed(each.key)
+        for each in (own_name, name)
+    )
 
 
 def _refusal(
@@ -199,12 +224,18 @@ def is_broader(label: Label) -> bool:
     return label.id in hierarchy().broader and not label.is_general
 
 
-def _by_confidence(confidence: float, threshold: float, settings: Settings) -> Outcome:
-    if confidence >= threshold:
+def _by_confidence(
+    confidence: float, threshold: float, settings: Settings, doubted: bool
+) -> Outcome:
+    if confidence >= threshold and not doubted:
         return Outcome.APPLIED
-    if confidence >= settings.suggestion_threshold:
+    # A threshold of 1 turns suggestions off.
+    if (
+        settings.suggestion_threshold < 1
+        and confidence >= settings.suggestion_threshold
+    ):
         return Outcome.SUGGESTED
-    return Outcome.BELOW
+    return Outcome.DOUBTFUL if confidence >= threshold else Outcome.BELOW
 
 
 def _best_of_each_tag(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
@@ -227,7 +258,10 @@ def _best_of_each_tag(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
         elif verdict.outcome is chosen.outcome:
             yield replace(verdict, outcome=Outcome.ELSEWHERE)
         elif verdict.outcome is Outcome.SUGGESTED:
-            yield replace(verdict, outcome=Outcome.BELOW)
+            yield replace(
+                verdict,
+                outcome=Outcome.DOUBTFUL if verdict.is_doubted else Outcome.BELOW,
+            )
         else:
             yield verdict
 

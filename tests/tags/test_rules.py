@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_autotag.providers.base import Label, Prediction
+from flask_autotag.providers.base import DOUBTFUL, Label, Prediction
 from flask_autotag.providers.concept_hierarchy import hierarchy
 from flask_autotag.settings.resolution import Settings
 from flask_autotag.settings.tag_names import tag_name
@@ -93,6 +93,55 @@ def test_below_the_threshold_is_a_suggestion_if_it_reaches_that_one() -> None:
         "dog": Outcome.APPLIED,
         "cat": Outcome.SUGGESTED,
         "wolf": Outcome.BELOW,
+    }
+
+
+def doubted(**confidences: float) -> Prediction:
+    prediction = said(**confidences)
+    labels = tuple(replace(label, part=DOUBTFUL) for label in prediction.labels)
+    return replace(prediction, labels=labels)
+
+
+def test_a_doubtful_label_gives_no_tag() -> None:
+    assert outcomes(doubted(worm=0.9, snake=1.0, eel=0.4)) == {
+        "worm": Outcome.DOUBTFUL,
+        "snake": Outcome.DOUBTFUL,
+        "eel": Outcome.BELOW,
+    }
+
+
+def test_a_doubtful_label_is_suggested_at_most() -> None:
+    settings = make_settings(suggestion_threshold=0.2)
+    verdicts = evaluate([doubted(worm=0.9, snake=1.0, eel=0.4)], settings)
+    assert {verdict.outcome for verdict in verdicts} == {Outcome.SUGGESTED}
+    assert [reason(verdict, settings) for verdict in verdicts] == [
+        "0.90, but doubtful for this kind of image; suggested for review",
+        "1.00, but doubtful for this kind of image; suggested for review",
+        "0.40, below 0.50; suggested for review",
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"worm": WordRule(listed=True)},
+        {"worm": WordRule(threshold=0.5)},
+        {"worm": WordRule(becomes="grub"), "grub": WordRule(listed=True)},
+        {"worm": WordRule(becomes="grub"), "grub": WordRule(threshold=0.6)},
+    ],
+)
+def test_a_doubtful_word_that_is_listed_or_has_a_threshold_is_allowed(
+    words: dict[str, WordRule],
+) -> None:
+    found = outcomes(doubted(worm=0.9, eel=0.9), settings=make_settings(words))
+    assert found == {"worm": Outcome.APPLIED, "eel": Outcome.DOUBTFUL}
+
+
+def test_a_doubtful_label_beside_another_of_its_tag() -> None:
+    settings = make_settings(suggestion_threshold=0.2)
+    assert outcomes(doubted(worm=0.9), said("google", worm=0.8), settings=settings) == {
+        "worm": Outcome.DOUBTFUL,
+        "worm google": Outcome.APPLIED,
     }
 
 
@@ -412,6 +461,7 @@ def test_the_rules_hold_for_any_labels_words_and_decisions(
         (Outcome.SUGGESTED, "0.31, below 0.50; suggested for review"),
         (Outcome.ELSEWHERE, "0.31, another label for this tag scores higher"),
         (Outcome.BELOW, "0.31, below 0.50"),
+        (Outcome.DOUBTFUL, "0.31, but doubtful for this kind of image"),
         (Outcome.OVER, "over the maximum of 10"),
         (Outcome.NARROWER, "a more specific tag applies"),
         (Outcome.BLOCKED, "blocked"),

@@ -242,8 +242,8 @@ class TestDoubts:
         for view, probability in zip(
             views[certain], probabilities[certain], strict=True
         ):
-            [label] = packaged.lower([Label("n1", "dog", 0.6)], view)
-            assert (label.confidence < 0.5) == (probability < LEAST_PROBABILITY)
+            [label] = packaged.mark([Label("n1", "dog", 0.6)], view)
+            assert label.is_doubtful == (probability < LEAST_PROBABILITY)
 
 
 class TestVerdicts:

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..base import Label
-from .gates import CAP
+from ..base import DOUBTFUL, Label
+from .gates import LEAST_DOUBTED
 
 if TYPE_CHECKING:
     from .shapes import Array
@@ -51,8 +51,8 @@ class ClassDoubts:
         weights = arrays["class_weights"] * arrays["class_scale"]
         return cls(float(arrays["class_slope"]), weights, float(arrays["class_bias"]))
 
-    def lower(self, labels: Sequence[Label], features: Array) -> list[Label]:
-        """Lower the confidence of doubtful labels to :data:`~.gates.CAP`.
+    def mark(self, labels: Sequence[Label], features: Array) -> list[Label]:
+        """Mark doubtful labels.
 
         :param labels: of classes and broader concepts.
         :param features: of the photo, shape ``(features,)``.
@@ -60,8 +60,8 @@ class ClassDoubts:
         photo = float(self.weights @ features) + self.bias
         least = math.log(LEAST_PROBABILITY / (1 - LEAST_PROBABILITY))
         return [
-            replace(label, confidence=CAP)
-            if label.confidence > CAP
+            replace(label, part=DOUBTFUL)
+            if label.confidence >= LEAST_DOUBTED
             and self.slope * _logit(label.confidence) + photo < least
             else label
             for label in labels

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..base import Label
+from ..base import DOUBTFUL, Label
 from ..concept_hierarchy import concepts_of, hierarchy
 
 #: The confidence from which a head's answer counts.
 SURE = 0.5
-#: The highest confidence that a gate leaves to a label: it is suggested at most, unless
-#: its word or its provider has a lower threshold.
-CAP = 0.45
+#: Labels with a lower confidence are not marked: they are hardly ever applied.
+LEAST_DOUBTED = 0.45
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Gates:
         self._concepts = concepts_of(frozenset(ids))
 
     def apply(self, labels: Sequence[Label], sure: Mapping[str, float]) -> list[Label]:
-        """Lower the confidence of unlikely labels to :data:`CAP`.
+        """Mark unlikely labels as doubtful.
 
         :param labels: of classes and broader concepts.
         :param sure: the confidence of each head, by the id of its label.
@@ -62,8 +61,8 @@ class Gates:
         if not gates:
             return list(labels)
         return [
-            replace(label, confidence=min(label.confidence, CAP))
-            if label.confidence > CAP and self._is_stopped(label.id, gates)
+            replace(label, part=DOUBTFUL)
+            if label.confidence >= LEAST_DOUBTED and self._is_stopped(label.id, gates)
             else label
             for label in labels
         ]

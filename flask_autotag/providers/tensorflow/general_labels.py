@@ -51,7 +51,7 @@ class GeneralLabels:
         if _is_photo(sure) and is_black_and_white(image):
             general.append(BLACK_AND_WHITE)
         if self._heads.doubts:
-            labels = self._heads.doubts.lower(labels, features)
+            labels = self._heads.doubts.mark(labels, features)
         return ranked(_merged(self._gates.apply(labels, sure), general))
 
 

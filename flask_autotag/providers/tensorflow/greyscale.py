@@ -16,8 +16,8 @@ BLACK_AND_WHITE = Label("n02846399", "black and white", 0.9, GENERAL)
 _SIDE = 64
 #: The share of pixels that may have any colour, and the distance between the channels,
 #: of 255, up to which a pixel is grey. Of the 3,991 images that were labelled to train
-#: the heads, 201 are this grey: 123 are black and white photos, 59 are marginal, such as
-#: grey screenshots.
+#: the heads, 201 are this grey: 123 are black and white photos, and 59 are marginal,
+#: such as grey screenshots.
 _COLOURED, _GREY = 0.01, 6
 #: The standard deviation of the values, of 255, that an image needs: blank ones and
 #: objects on a plain ground have less.

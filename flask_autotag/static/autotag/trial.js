@@ -3,14 +3,21 @@
 
 // Judges one label alone. The outcome is null if no threshold can change it.
 function alone(row, thresholds) {
-  const { provider, threshold, fixed, confidence } = row.dataset;
+  const { provider, threshold, fixed, doubted, confidence } = row.dataset;
   const sure = Number(confidence);
   const needed = threshold === undefined ? thresholds.get(provider) : Number(threshold);
   let outcome = null;
   if (fixed === undefined) {
-    outcome = sure >= needed ? "applied" : sure >= thresholds.get("") ? "suggested" : "below";
+    outcome = byConfidence(sure, needed, thresholds.get(""), doubted !== undefined);
   }
-  return { row, provider, sure, needed, outcome, key: row.dataset.key, ...concepts(row) };
+  const isDoubted = doubted !== undefined && sure >= needed;
+  return { row, provider, sure, needed, outcome, isDoubted, key: row.dataset.key, ...concepts(row) };
+}
+
+function byConfidence(sure, needed, suggested, isDoubtful) {
+  if (sure >= needed && !isDoubtful) return "applied";
+  if (suggested < 1 && sure >= suggested) return "suggested";
+  return sure >= needed ? "doubtful" : "below";
 }
 
 function concepts(row) {
@@ -32,7 +39,7 @@ function keepSurest(labels) {
     const first = best.get(one.key);
     if (!first || first === one) continue;
     if (one.outcome === first.outcome) one.outcome = "elsewhere";
-    else if (one.outcome === "suggested") one.outcome = "below";
+    else if (one.outcome === "suggested") one.outcome = one.isDoubted ? "doubtful" : "below";
   }
 }
 
@@ -95,14 +102,15 @@ function figures(sure, needed, shown) {
 
 function show(trial, labels, thresholds) {
   const reasons = JSON.parse(trial.dataset.reasons);
-  for (const { row, outcome, sure, needed } of labels) {
+  for (const { row, outcome, sure, needed, isDoubted } of labels) {
     row.classList.toggle("at-applies", outcome === "applied");
     if (outcome === null) continue;
     const values = {
       ...figures(sure, needed, row.querySelector(".at-number").textContent),
       most: trial.dataset.maximum,
     };
-    const sentence = reasons[outcome].replace(/%\((\w+)\)s/g, (_, name) => values[name]);
+    const reason = isDoubted && outcome === "suggested" ? "doubtful suggested" : outcome;
+    const sentence = reasons[reason].replace(/%\((\w+)\)s/g, (_, name) => values[name]);
     row.querySelector("[data-outcome]").textContent = sentence;
   }
   for (const table of trial.querySelectorAll("table")) {

@@ -13,11 +13,11 @@ from PIL import Image
 
 from flask_autotag.classification.decode import decode
 from flask_autotag.errors import ModelError
-from flask_autotag.providers.base import GENERAL, Label
+from flask_autotag.providers.base import DOUBTFUL, GENERAL, Label
 from flask_autotag.providers.concept_hierarchy import hierarchy
 from flask_autotag.providers.tensorflow import model_file, model_store
 from flask_autotag.providers.tensorflow.class_doubts import ClassDoubts
-from flask_autotag.providers.tensorflow.gates import CAP, Gate, Gates
+from flask_autotag.providers.tensorflow.gates import LEAST_DOUBTED, Gate, Gates
 from flask_autotag.providers.tensorflow.general_labels import GeneralLabels
 from flask_autotag.providers.tensorflow.greyscale import is_black_and_white
 from flask_autotag.providers.tensorflow.heads import Heads
@@ -28,7 +28,7 @@ from flask_autotag.providers.tensorflow.provider import (
     TensorFlowProvider,
 )
 
-from ...hosts import EXAMPLES
+from ...hosts import EXAMPLES, chart
 from .models import HEADS, make_model
 
 BUNDLED = model_file.find(DEFAULT_MODEL, None)
@@ -117,20 +117,23 @@ class TestDoubts:
         assert doubts is not None
         return doubts
 
-    def test_a_label_that_is_probably_wrong_is_lowered(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("confidence", [0.7, LEAST_DOUBTED])
+    def test_a_label_that_is_probably_wrong_is_marked(
+        self, tmp_path: Path, confidence: float
+    ) -> None:
         """The logit of 0.7 is 0.85: minus 2, its probability is 0.24."""
-        beagle = Label(BEAGLE, "beagle", 0.7)
-        [lowered] = self.doubts(tmp_path).lower([beagle], self.features)
-        assert lowered == Label(BEAGLE, "beagle", CAP)
+        beagle = Label(BEAGLE, "beagle", confidence)
+        [marked] = self.doubts(tmp_path).mark([beagle], self.features)
+        assert marked == Label(BEAGLE, "beagle", confidence, DOUBTFUL)
 
-    @pytest.mark.parametrize("confidence", [0.72, 1.0, CAP, 0.1])
+    @pytest.mark.parametrize("confidence", [0.72, 1.0, 0.44])
     def test_other_labels_stay(self, tmp_path: Path, confidence: float) -> None:
         beagle = Label(BEAGLE, "beagle", confidence)
-        assert self.doubts(tmp_path).lower([beagle], self.features) == [beagle]
+        assert self.doubts(tmp_path).mark([beagle], self.features) == [beagle]
 
     def test_the_kind_of_photo_counts(self, tmp_path: Path) -> None:
         beagle = Label(BEAGLE, "beagle", 0.5)
-        assert self.doubts(tmp_path).lower([beagle], self.features[::-1]) == [beagle]
+        assert self.doubts(tmp_path).mark([beagle], self.features[::-1]) == [beagle]
 
     def test_an_archive_without_them(self, tmp_path: Path) -> None:
         assert Heads(make_heads(tmp_path)).doubts is None
@@ -197,22 +200,24 @@ class TestGates:
         [BEAGLE, PUZZLE],
     )
     beagle, puzzle = Label(BEAGLE, "beagle", 0.9), Label(PUZZLE, "jigsaw puzzle", 0.8)
+    unlikely = Label("n03000684", "chainsaw", 0.4)
 
-    def confidences(self, **sure: float) -> list[float]:
-        labels = self.gates.apply([self.beagle, self.puzzle], sure)
-        return [label.confidence for label in labels]
+    def doubtful(self, **sure: float) -> list[str]:
+        labels = self.gates.apply([self.beagle, self.puzzle, self.unlikely], sure)
+        assert [label.confidence for label in labels] == [0.9, 0.8, 0.4]
+        return [label.name for label in labels if label.is_doubtful]
 
     def test_a_head_that_is_not_sure_stops_nothing(self) -> None:
-        assert self.confidences(map=0.49) == [0.9, 0.8]
+        assert self.doubtful(map=0.49) == []
 
     def test_all_labels(self) -> None:
-        assert self.confidences(map=0.5) == [CAP, CAP]
+        assert self.doubtful(map=0.5) == ["beagle", "jigsaw puzzle"]
 
     def test_labels_below_a_concept(self) -> None:
-        assert self.confidences(text=0.9) == [0.9, CAP]
+        assert self.doubtful(text=0.9) == ["jigsaw puzzle"]
 
     def test_labels_that_are_exempt(self) -> None:
-        assert self.confidences(painting=0.9) == [0.9, CAP]
+        assert self.doubtful(painting=0.9) == ["jigsaw puzzle"]
 
     def test_the_bundled_gates_name_heads_and_concepts(self) -> None:
         assert BUNDLED.heads is not None
@@ -236,6 +241,14 @@ class TestBlackAndWhite:
 
 
 class TestGeneralLabels:
+    def test_an_animal_on_a_chart_is_doubtful(
+        self, provider: TensorFlowProvider
+    ) -> None:
+        (labels,) = provider.classify([decode(chart(), provider.side)])
+        [animal] = [label for label in labels if label.name == "animal"]
+        assert animal.is_doubtful
+        assert animal.confidence > 0.5
+
     @pytest.mark.parametrize(
         ("photo", "expected"),
         [

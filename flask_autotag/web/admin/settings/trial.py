@@ -23,7 +23,7 @@ from ....settings.fields import GENERAL
 from ....settings.resolution import Settings
 from ....settings.tag_names import tag_name
 from ....settings.vocabulary import Vocabulary
-from ....tags.explanation import REASONS, reason
+from ....tags.explanation import DOUBTFUL_SUGGESTED, REASONS, reason
 from ....tags.rules import Outcome, Verdict, by_confidence, evaluate, is_broader
 from ...translation import gettext
 from ..filters import section_title
@@ -43,6 +43,7 @@ _MOVING = {
     Outcome.SUGGESTED,
     Outcome.ELSEWHERE,
     Outcome.BELOW,
+    Outcome.DOUBTFUL,
     Outcome.NARROWER,
     Outcome.OVER,
 }
@@ -101,7 +102,10 @@ class TriedLabel:
     @property
     def part(self) -> str:
         """The part of the model: ``general``, ``broader``, or empty for a class."""
-        return "broader" if is_broader(self.verdict.label) else self.verdict.label.part
+        label = self.verdict.label
+        return (
+            "broader" if is_broader(label) else label.part if label.is_general else ""
+        )
 
     @property
     def concept(self) -> str | None:
@@ -159,7 +163,8 @@ class Trial:
     @property
     def reasons(self) -> dict[str, str]:
         """The sentences for labels, with gaps, by outcome; for scripts."""
-        return {outcome.value: gettext(REASONS[outcome]) for outcome in _MOVING}
+        reasons = {outcome.value: gettext(REASONS[outcome]) for outcome in _MOVING}
+        return {**reasons, "doubtful suggested": gettext(DOUBTFUL_SUGGESTED)}
 
     def _tags(self, outcome: Outcome) -> list[str]:
         verdicts = [
