@@ -38,7 +38,8 @@ class GeneralLabels:
     ) -> list[Label]:
         """Return the labels of classes, of broader concepts and of the heads.
 
-        If a head and the classes give the same concept, the higher confidence counts.
+        If a head and the classes give the same concept, the higher confidence counts,
+        unless the classes' one is doubtful.
 
         :param labels: of classes and broader concepts.
         :param embedding: shape ``(1, features)``.
@@ -64,6 +65,6 @@ def _merged(labels: Sequence[Label], general: Iterable[Label]) -> list[Label]:
     likely = ranked(each for each in general if each.confidence >= LEAST_CONFIDENCE)
     for label in likely[:MOST_GENERAL]:
         other = best.get(label.id)
-        if other is None or label.confidence >= other.confidence:
+        if other is None or other.is_doubtful or label.confidence >= other.confidence:
             best[label.id] = label
     return list(best.values())

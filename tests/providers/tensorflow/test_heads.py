@@ -277,3 +277,12 @@ class TestGeneralLabels:
         sure = Label(PERSON, "person", 1.0)
         labels = general.combine([sure], embedding, WHITE)
         assert [label for label in labels if label.id == PERSON] == [sure]
+
+    def test_a_doubtful_concept_gives_way_to_the_head(self) -> None:
+        assert BUNDLED.heads is not None
+        general = GeneralLabels(BUNDLED.heads, [each for each, _ in BUNDLED.labels])
+        embedding = np.ones((1, WIDTH), np.float32)
+        doubtful = Label(PERSON, "person", 1.0, DOUBTFUL)
+        labels = general.combine([doubtful], embedding, WHITE)
+        [person] = [label for label in labels if label.id == PERSON]
+        assert person.is_general
