@@ -53,7 +53,7 @@ def test_a_folder_is_added_listed_checked_chosen_and_removed(
     host: Host, tmp_path: Path
 ) -> None:
     source = make_model(tmp_path, "mine")
-    assert "mine: mine 1, 1,000 labels; the first image took" in told(
+    assert "mine: mine 2, 1,000 labels; the first image took" in told(
         host, "add", str(source)
     )
     assert told(host, "list").splitlines() == [

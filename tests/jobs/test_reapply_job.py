@@ -226,7 +226,7 @@ def test_a_worker_that_runs_heeds_a_change(any_host: Host, tmp_path: Path) -> No
         assert upload(2) == []
         desk.save({THRESHOLD: None}, "shop")
         desk.save({THRESHOLD: 0.9})
-        assert upload(3) == ESPRESSO_TAGS
+        assert upload(3) == ["drink", "espresso"]
         running.terminate()
         running.communicate()
 

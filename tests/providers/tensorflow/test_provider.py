@@ -318,7 +318,7 @@ class TestSettings:
             {"model": "mine", "enabled": True, "confidence_threshold": 0.5},
             Machine(str(tmp_path)),
         )
-        assert TensorFlowProvider(**options).model == "mine 1"
+        assert TensorFlowProvider(**options).model == "mine 2"
 
 
 def test_the_bundled_network_is_the_one_that_was_described() -> None:

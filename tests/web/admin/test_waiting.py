@@ -55,7 +55,7 @@ def test_others_are_told_to_come_back(
     assert page.text("[data-trial] .at-error") == OTHERS
     page = try_file(mia, ESPRESSO.read_bytes())
     assert page.status == 200
-    assert page.text("[data-trial-summary]") == "Would apply: drink, espresso"
+    assert page.text("[data-trial-summary]") == "Would apply: drink, espresso, food"
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
@@ -161,7 +161,7 @@ def test_an_image_that_takes_too_long(
     )
     monkeypatch.undo()
     page = try_file(mia, ESPRESSO.read_bytes())
-    assert page.text("[data-trial-summary]") == "Would apply: drink, espresso"
+    assert page.text("[data-trial-summary]") == "Would apply: drink, espresso, food"
 
 
 def test_a_slow_provider_gets_what_is_left(
@@ -183,7 +183,7 @@ def test_a_slow_provider_gets_what_is_left(
             page = try_file(office.visitor("mia"), ESPRESSO.read_bytes())
     assert time.monotonic() - begun < 4 + LATE
     assert "Google Cloud Vision took too long to answer." in page.html
-    assert page.text("[data-trial-summary]") == "Would apply: drink, espresso"
+    assert page.text("[data-trial-summary]") == "Would apply: drink, espresso, food"
 
 
 def test_a_limit_concerns_one_image_alone(office: Office) -> None:
