@@ -86,7 +86,8 @@ class Verdict:
 
     :param name: the tag that the label gives; ``None`` if its name is not valid.
     :param threshold: the confidence at which the tag is applied, from 0 to 1.
-    :param doubted: whether the label is suggested at most, because it is doubtful.
+    :param suggested_at_most: whether the label is doubtful, and its word is neither
+        listed nor has a threshold of its own.
     """
 
     provider: str
@@ -95,12 +96,12 @@ class Verdict:
     name: TagName | None
     threshold: float
     outcome: Outcome
-    doubted: bool = False
+    suggested_at_most: bool = False
 
     @property
     def is_doubted(self) -> bool:
         """Whether the tag is not applied only because the label is doubtful."""
-        return self.doubted and self.label.confidence >= self.threshold
+        return self.suggested_at_most and self.label.confidence >= self.threshold
 
 
 def evaluate(
@@ -146,7 +147,7 @@ def _judge_alone(
         threshold = (
             values["confidence_threshold"] if own_threshold is None else own_threshold
         )
-        doubted = (
+        suggested_at_most = (
             label.is_doubtful
             and own_threshold is None
             and not _is_listed(own_name, name, settings)
@@ -162,8 +163,9 @@ def _judge_alone(
             label,
             name,
             threshold,
-            outcome or _by_confidence(label.confidence, threshold, settings, doubted),
-            doubted,
+            outcome
+            or _by_confidence(label.confidence, threshold, settings, suggested_at_most),
+            suggested_at_most,
         )
 
 
@@ -225,9 +227,9 @@ def is_broader(label: Label) -> bool:
 
 
 def _by_confidence(
-    confidence: float, threshold: float, settings: Settings, doubted: bool
+    confidence: float, threshold: float, settings: Settings, suggested_at_most: bool
 ) -> Outcome:
-    if confidence >= threshold and not doubted:
+    if confidence >= threshold and not suggested_at_most:
         return Outcome.APPLIED
     # A threshold of 1 turns suggestions off.
     if (

@@ -125,7 +125,7 @@ def test_an_upload_is_tagged_and_nothing_is_left(
         with fake_labels(host.app, {"cat": 0.9}):
             assert [tag.name for tag in host.autotag.tag_now(photo)] == ["cat"]
         assert tags(host, photo) == ["cat"]
-        # What was committed survives a rollback of the session.
+        # A commit survives a later rollback of the session.
         host.db.session.rollback()
         assert tags(host, photo) == ["cat"]
         host.autotag.add_tag(photo, "Rex")

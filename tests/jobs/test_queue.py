@@ -161,17 +161,25 @@ def test_a_done_job_cancels_earlier_failures_of_its_asset(any_host: Host) -> Non
             *("quarantined", "failed", "failed", "running", "failed"),
         ]
         assert finish(any_host, done)
-        rows = any_host.jobs()
-        assert [(row.state, row.error_code) for row in rows] == [
-            ("cancelled", None),
-            ("cancelled", None),
-            ("failed", "image_unreadable"),
-            ("done", None),
-            ("failed", "image_unreadable"),
-        ]
-        kept = [queue.read_data(database(any_host), job) for job in (damaged, other)]
-        assert kept == [None, b"x"]
+        assert_former_failures_are_cancelled(any_host, damaged, other)
         assert maintenance.retry(database(any_host)) == 2
+
+
+def assert_former_failures_are_cancelled(host: Host, damaged: Job, other: Job) -> None:
+    """The first two jobs are of the asset whose fourth job is done, the last is later.
+
+    :param damaged: the first job, whose data is deleted.
+    :param other: the third job, of another asset, whose data stays.
+    """
+    assert [(row.state, row.error_code) for row in host.jobs()] == [
+        ("cancelled", None),
+        ("cancelled", None),
+        ("failed", "image_unreadable"),
+        ("done", None),
+        ("failed", "image_unreadable"),
+    ]
+    kept = [queue.read_data(database(host), job) for job in (damaged, other)]
+    assert kept == [None, b"x"]
 
 
 def test_a_failure_after_a_later_job_is_done_is_cancelled(any_host: Host) -> None:
@@ -189,16 +197,7 @@ def test_a_failure_after_a_later_job_is_done_is_cancelled(any_host: Host) -> Non
         any_host.db.session.rollback()
         assert fail(other, UnreadableImage("no")) == "failed"
         assert fail(later, UnreadableImage("no")) == "failed"
-        rows = any_host.jobs()
-        assert [(row.state, row.error_code) for row in rows] == [
-            ("cancelled", None),
-            ("cancelled", None),
-            ("failed", "image_unreadable"),
-            ("done", None),
-            ("failed", "image_unreadable"),
-        ]
-        kept = [queue.read_data(database(any_host), job) for job in (damaged, other)]
-        assert kept == [None, b"x"]
+        assert_former_failures_are_cancelled(any_host, damaged, other)
 
 
 @pytest.mark.parametrize("host_database_url", ["postgresql", "mariadb"], indirect=True)

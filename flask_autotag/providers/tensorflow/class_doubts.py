@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .shapes import Array
 
 #: Labels that are right with a smaller probability are doubtful. Of those that people
-#: judged, 11 % are right, with acceptable ones counted half (``docs/model.rst``).
+#: judged, 11 % are right, with acceptable ones counted half. See
+#: ``docs/general_tags.rst``.
 LEAST_PROBABILITY = 0.25
 #: The nearest that a confidence comes to 0 or 1 before its logit is taken.
 _MARGIN = 0.0005

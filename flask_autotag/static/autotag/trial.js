@@ -3,19 +3,20 @@
 
 // Judges one label alone. The outcome is null if no threshold can change it.
 function alone(row, thresholds) {
-  const { provider, threshold, fixed, doubted, confidence } = row.dataset;
+  const { provider, threshold, fixed, confidence } = row.dataset;
+  const suggestedAtMost = row.dataset.suggestedAtMost !== undefined;
   const sure = Number(confidence);
   const needed = threshold === undefined ? thresholds.get(provider) : Number(threshold);
   let outcome = null;
   if (fixed === undefined) {
-    outcome = byConfidence(sure, needed, thresholds.get(""), doubted !== undefined);
+    outcome = byConfidence(sure, needed, thresholds.get(""), suggestedAtMost);
   }
-  const isDoubted = doubted !== undefined && sure >= needed;
+  const isDoubted = suggestedAtMost && sure >= needed;
   return { row, provider, sure, needed, outcome, isDoubted, key: row.dataset.key, ...concepts(row) };
 }
 
-function byConfidence(sure, needed, suggested, isDoubtful) {
-  if (sure >= needed && !isDoubtful) return "applied";
+function byConfidence(sure, needed, suggested, suggestedAtMost) {
+  if (sure >= needed && !suggestedAtMost) return "applied";
   if (suggested < 1 && sure >= suggested) return "suggested";
   return sure >= needed ? "doubtful" : "below";
 }
