@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -64,11 +65,15 @@ class Page:
     status: int
     html: str
     location: str | None
-    fields: dict[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def soup(self) -> BeautifulSoup:
         return BeautifulSoup(self.html, "html.parser")
+
+    @cached_property
+    def fields(self) -> dict[str, Any]:
+        """The fields that a browser would send; a test may change them."""
+        return filled_in(self.soup)
 
     def text(self, selector: str) -> str:
         """The text of the first matching element."""
@@ -107,7 +112,6 @@ class Visitor:
         headers = {USER: self.name} if self.name else {}
         response = self.client.open(path, method=method, headers=headers, **arguments)
         page = Page(response.status_code, response.text, response.location)
-        page.fields = filled_in(page.soup)
         response.close()
         return page
 
