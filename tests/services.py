@@ -20,9 +20,10 @@ SERVERS = {
         "AUTOTAG_TEST_POSTGRESQL",
         "postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
     ),
+    # Without TLS: PyMySQL reads all certificates of the system for each connection.
     "mariadb": (
         "AUTOTAG_TEST_MARIADB",
-        "mariadb+pymysql://root@127.0.0.1:3306/mysql?charset=utf8mb4",
+        "mariadb+pymysql://root@127.0.0.1:3306/mysql?charset=utf8mb4&ssl_disabled=true",
     ),
 }
 DATABASES = ("sqlite", *SERVERS)
