@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +15,7 @@ from flask import Flask
 from jinja2 import FileSystemBytecodeCache
 
 from flask_autotag import extension
+from flask_autotag.providers import startup
 from flask_autotag.runtime import late_writes
 
 from .databases import HostDatabases
@@ -171,6 +175,22 @@ def compiled_templates(
     cache = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Flask, "jinja_options", {"bytecode_cache": cache})
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def known_packages() -> Iterator[None]:
+    """Search the installed packages for providers once, not for each application."""
+
+    @cache
+    def search(_path: tuple[str, ...], group: str) -> EntryPoints:
+        return entry_points(group=group)
+
+    def remembered(group: str) -> EntryPoints:
+        return search(tuple(sys.path), group)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(startup, "entry_points", remembered)
         yield
 
 
