@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 import sysconfig
 import time
 import venv
@@ -67,14 +68,18 @@ def environment(shared: Path) -> Path:
 
 
 def _install(folder: Path, python: Path) -> None:
-    venv.create(folder, with_pip=True, clear=True)
+    venv.create(folder, clear=True)
     ours = sysconfig.get_path("purelib")
     theirs = sysconfig.get_path("purelib", vars={"base": str(folder)})
     Path(theirs, "tests.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
     # The build writes files beside the source.
     source = shutil.copytree(PLUGIN, folder / "plugin")
     done = subprocess.run(
-        [python, "-m", "pip", "install", OTTER_WIKI, str(source)],
+        [
+            *(sys.executable, "-m", "pip", "--python", python, "install"),
+            # Python compiles only the modules that the wiki imports.
+            *("--no-compile", OTTER_WIKI, str(source)),
+        ],
         capture_output=True,
         text=True,
     )
