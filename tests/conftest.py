@@ -89,6 +89,21 @@ def host_database_url(
         yield url
 
 
+@pytest.fixture(scope="module", params=DATABASES)
+def module_database_url(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    host_databases: HostDatabases,
+) -> Iterator[str]:
+    """A ``host_database_url`` for those tests of a module that only read.
+
+    A fixture of the module fills it once for all of them.
+    """
+    folder = tmp_path_factory.mktemp("module")
+    with host_databases.lend(request.param, folder) as url:
+        yield url
+
+
 @pytest.fixture
 def any_host(host_database_url: str) -> Iterator[Host]:
     """A host on each kind of database; nobody works off its queue."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -29,19 +29,26 @@ def paths(host: Host, statement: Select[Any]) -> list[str]:
     return [photo.path for photo in found]
 
 
+@pytest.fixture(scope="module")
+def filled_host(module_database_url: str) -> Iterator[Host]:
+    with make_host(module_database_url) as host:
+        with host.app.app_context():
+            for path, names in (
+                ("a", ["dog", "grass"]),
+                ("b", ["Dog", "snow"]),
+                ("c", ["cat", "grass"]),
+                ("d", ["cat"]),
+                ("e", []),
+            ):
+                tag(host, host.add_photo(path), *names)
+        yield host
+
+
 @pytest.fixture
-def tagged_host(any_host: Host) -> Any:
-    """A host with four tagged photos and one without tags."""
-    with any_host.app.app_context():
-        for path, names in (
-            ("a", ["dog", "grass"]),
-            ("b", ["Dog", "snow"]),
-            ("c", ["cat", "grass"]),
-            ("d", ["cat"]),
-            ("e", []),
-        ):
-            tag(any_host, any_host.add_photo(path), *names)
-        yield any_host
+def tagged_host(filled_host: Host) -> Iterator[Host]:
+    """A host with four tagged photos and one without tags; tests only read it."""
+    with filled_host.app.app_context():
+        yield filled_host
 
 
 @pytest.mark.parametrize(

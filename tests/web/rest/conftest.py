@@ -141,6 +141,13 @@ def any_service(host_database_url: str) -> Iterator[Service]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def read_service(module_database_url: str) -> Iterator[Service]:
+    """The host on each kind of database, for those tests of a module that only read."""
+    with open_service(module_database_url) as made:
+        yield made
+
+
 @pytest.fixture
 def ada(service: Service) -> Program:
     """A user with all rights."""

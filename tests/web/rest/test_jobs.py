@@ -118,8 +118,8 @@ def test_a_job_of_another_instance(service: Service) -> None:
 
 
 @pytest.mark.parametrize("job", [0, 7, 2**63 - 1, 2**63, 10**30])
-def test_a_job_that_is_not_there(any_service: Service, job: int) -> None:
-    response = any_service.program("ada").get(f"{SHOP}/jobs/{job}")
+def test_a_job_that_is_not_there(read_service: Service, job: int) -> None:
+    response = read_service.program("ada").get(f"{SHOP}/jobs/{job}")
     assert refusal(response) == (404, "This instance has no job with this id.", "job")
 
 

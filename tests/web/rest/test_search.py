@@ -24,14 +24,24 @@ TAGS = {
 }
 
 
+def add_animals(service: Service) -> None:
+    """Store five animals of the shop, and one of the news."""
+    for key, tags in TAGS.items():
+        service.store([(tag, 0.9) for tag in tags], AssetRef("animal", key))
+    service.store([("dog", 0.9)], AssetRef("animal", "9"), "news")
+
+
 @pytest.fixture
 def zoo(any_service: Service) -> Service:
-    """Five animals of the shop, and one of the news."""
-    for key, tags in TAGS.items():
-        labels = [(tag, 0.9) for tag in tags]
-        any_service.store(labels, AssetRef("animal", key))
-    any_service.store([("dog", 0.9)], AssetRef("animal", "9"), "news")
+    add_animals(any_service)
     return any_service
+
+
+@pytest.fixture(scope="module")
+def read_zoo(read_service: Service) -> Service:
+    """The same, for tests that only read."""
+    add_animals(read_service)
+    return read_service
 
 
 def find(program: Program, **query: Any) -> list[str]:
@@ -58,8 +68,10 @@ def find(program: Program, **query: Any) -> list[str]:
         ({"all": ["cat"], "type": "photo"}, ""),
     ],
 )
-def test_assets_by_tags(zoo: Service, query: dict[str, Any], expected: str) -> None:
-    ada = zoo.program("ada")
+def test_assets_by_tags(
+    read_zoo: Service, query: dict[str, Any], expected: str
+) -> None:
+    ada = read_zoo.program("ada")
     assert find(ada, **query) == [f"animal {key}" for key in expected]
 
 
@@ -113,8 +125,8 @@ def test_a_page_is_read_off_an_index(herd: Service, query: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
-def test_page_by_page(zoo: Service, limit: int) -> None:
-    ada = zoo.program("ada")
+def test_page_by_page(read_zoo: Service, limit: int) -> None:
+    ada = read_zoo.program("ada")
     pages = read_pages(ada, limit=limit, any=["dog", "cat", "owl"], type="animal")
     assert [key for page in pages for key in page] == list("54321")
     assert all(len(page) == limit for page in pages[:-1])
@@ -170,8 +182,8 @@ def test_pages_neither_miss_nor_repeat_while_tags_change(
     assert set(keys) - touched <= set(found)
 
 
-def test_counts(zoo: Service) -> None:
-    ada = zoo.program("ada")
+def test_counts(read_zoo: Service) -> None:
+    ada = read_zoo.program("ada")
     counts: Any = ada.get(f"{SHOP}/counts").json
     assert counts == {
         "counts": [
@@ -189,8 +201,8 @@ def test_counts(zoo: Service) -> None:
     ("typed", "expected"),
     [("D", ["dog"]), ("w", ["wolf"]), ("x", []), ("%", []), ("_", [])],
 )
-def test_completions(zoo: Service, typed: str, expected: list[str]) -> None:
-    found = zoo.program("ada").get(f"{SHOP}/completions", q=typed)
+def test_completions(read_zoo: Service, typed: str, expected: list[str]) -> None:
+    found = read_zoo.program("ada").get(f"{SHOP}/completions", q=typed)
     assert found.json == {"completions": expected}
 
 
