@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import date
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 import pytest
@@ -95,13 +95,15 @@ def found(session: Session, host: Host, model: type[Any]) -> list[str]:
     return [name for name, way in ways.items() if way()]
 
 
-@pytest.mark.parametrize("few", [0, 10**9], ids=["one by one", "by the tag"])
+#: Rows are checked one after the other, or found by the tag.
+PAGES = {"one by one": 0, "by the tag": 10**9}
+
+
 def test_an_image_is_found_by_its_key(
-    few: int, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "_PAGE", few)
     expected = ["tags_for", "relationship", "select", "without", "facets", "worker"]
-    with make_host(database_url) as host, host.app.app_context():
+    with make_host(host_database_url) as host, host.app.app_context():
         session = host.db.session
         ways = {}
         for name, (types, key) in KEYS.items():
@@ -111,8 +113,10 @@ def test_an_image_is_found_by_its_key(
             session.flush()
             host.autotag.add_tag(photo, "dog")
             session.commit()
-            session.expunge_all()
-            ways[name] = found(session(), host, model)
-            session.rollback()
+            for way, page in PAGES.items():
+                monkeypatch.setattr(selection, "_PAGE", page)
+                session.expunge_all()
+                ways[name, way] = found(session(), host, model)
+                session.rollback()
             model.__table__.drop(host.db.engine)
-        assert ways == dict.fromkeys(KEYS, expected)
+        assert ways == dict.fromkeys(product(KEYS, PAGES), expected)
