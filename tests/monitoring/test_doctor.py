@@ -62,7 +62,7 @@ def test_a_sound_installation(any_host: Host) -> None:
         "keys",
         "pages",
     }
-    assert "with a correct checksum; it needs no key" in found["provider"].message
+    assert "with correct checksums; it needs no key" in found["provider"].message
     assert found["child process"].message.startswith("Classifies images; ready in ")
     assert "Confinement: " in found["child process"].message
 

@@ -31,6 +31,7 @@ def test_without_keys_the_defaults_hold() -> None:
         "enabled": True,
         "confidence_threshold": 0.5,
         "model": "efficientnet-lite0",
+        "detector": "none",
     }
 
 

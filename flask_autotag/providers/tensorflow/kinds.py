@@ -1,0 +1,66 @@
+"""The two kinds of models: those that classify by themselves, and detectors."""
+
+from __future__ import annotations
+
+from ...errors import ModelError
+from .description_values import NONE
+from .detector_file import is_detector
+from .model_file import DESCRIPTION, ModelFile, available, describe, find, folder_of
+
+#: The name that stands for no detector.
+NO_DETECTOR = NONE
+
+
+def classifiers(model_dir: str | None) -> list[str]:
+    """Return the names of the available models that are no detectors, sorted.
+
+    They include models whose description cannot be read: choosing one tells why.
+    """
+    return [name for name in available(model_dir) if not _is_detector(name, model_dir)]
+
+
+def detectors(model_dir: str | None) -> list[str]:
+    """Return :data:`NO_DETECTOR`, and the names of the available detectors, sorted."""
+    found = [name for name in available(model_dir) if _is_detector(name, model_dir)]
+    return [NO_DETECTOR, *found]
+
+
+def _is_detector(name: str, model_dir: str | None) -> bool:
+    try:
+        return is_detector(describe(folder_of(name, model_dir), name).values)
+    except ModelError:
+        return False
+
+
+def find_classifier(name: str, model_dir: str | None) -> ModelFile:
+    """Read a model that classifies images by itself.
+
+    :raises ModelError: as :func:`find`, or if it is a detector.
+    """
+    model = find(name, model_dir)
+    if model.detector is not None:
+        raise ModelError(
+            f"The model {name} is a detector, which runs beside another model. Choose"
+            " it with AUTOTAG_TENSORFLOW_DETECTOR, or as the detector on the settings"
+            " page, and another one with AUTOTAG_TENSORFLOW_MODEL."
+        )
+    return model
+
+
+def find_detector(name: str, model_dir: str | None) -> ModelFile | None:
+    """Read a detector.
+
+    :param name: ``none`` for no detector.
+    :return: ``None`` for no detector.
+    :raises ModelError: as :func:`find`, or if it is no detector.
+    """
+    if name == NO_DETECTOR:
+        return None
+    model = find(name, model_dir)
+    if model.detector is None:
+        raise ModelError(
+            f"The model {name} is no detector: its {DESCRIPTION} has no table"
+            " [detector]. Set AUTOTAG_TENSORFLOW_DETECTOR, or the detector on the"
+            f" settings page, to {NO_DETECTOR!r} or to a detector."
+        )
+    return model
