@@ -12,6 +12,9 @@ and the peak memory of the process. Then decoding is timed, with and without JPE
 
     pip install -e . -r benchmarks/requirements.txt
     python benchmarks/classify.py [--photos DIR] [--threads 1]
+
+With ``--detector DIR``, the folder of an installed detector, only the bundled model runs:
+alone and with the detector beside it.
 """
 
 from __future__ import annotations
@@ -59,8 +62,10 @@ class Engine:
     batch: int
 
 
+BUNDLED = Engine("Flask-AutoTag, bundled int8 (LiteRT)", "bundled", 1)
+DETECTOR = Engine("Flask-AutoTag, a detector beside it", "detector", 1)
 ENGINES = (
-    Engine("Flask-AutoTag, bundled int8 (LiteRT)", "bundled", 1),
+    BUNDLED,
     Engine("Flask-AutoTag, the same without heads", "classes", 1),
     Engine("Flask-AutoTag, GoogLeNet's graph (TensorFlow)", "googlenet", 1),
     Engine("TensorFlow, float", "tensorflow", 1),
@@ -91,6 +96,15 @@ def open_googlenet(folder: Path, threads: int) -> Classify:
     from flask_autotag.providers.tensorflow.provider import TensorFlowProvider
 
     return TensorFlowProvider("googlenet", str(folder), threads).classify
+
+
+def open_detector(folder: Path, threads: int) -> Classify:
+    """Open the bundled model with the detector in *folder* beside it."""
+    from flask_autotag.providers.tensorflow.provider import TensorFlowProvider
+
+    return TensorFlowProvider(
+        model_dir=str(folder.parent), threads=threads, detector=folder.name
+    ).classify
 
 
 def open_tensorflow(folder: Path, threads: int) -> Classify:
@@ -233,6 +247,7 @@ def measure(engine: str, batch: int, threads: int, folder: Path, photos: Path) -
 
 OPENERS: dict[str, Callable[[Path, int], Classify]] = {
     "bundled": open_bundled,
+    "detector": open_detector,
     "classes": open_classes,
     "googlenet": open_googlenet,
     "tensorflow": open_tensorflow,
@@ -285,21 +300,31 @@ def compare_engines(photos: Path, threads: int) -> None:
     """Print the table of engines."""
     with tempfile.TemporaryDirectory() as folder:
         in_process("--prepare", folder)
-        results = [
-            json.loads(
-                in_process(
-                    *("--engine", engine.name, "--batch", str(engine.batch)),
-                    *("--threads", str(threads)),
-                    *("--folder", folder, "--photos", str(photos)),
-                ).splitlines()[-1]
-            )
-            for engine in ENGINES
-        ]
+        compare(ENGINES, Path(folder), photos, threads)
+
+
+def compare(
+    engines: tuple[Engine, ...], folder: Path, photos: Path, threads: int
+) -> None:
+    """Run engines and print their table.
+
+    :param folder: their networks.
+    """
+    results = [
+        json.loads(
+            in_process(
+                *("--engine", engine.name, "--batch", str(engine.batch)),
+                *("--threads", str(threads)),
+                *("--folder", str(folder), "--photos", str(photos)),
+            ).splitlines()[-1]
+        )
+        for engine in engines
+    ]
     print(
         f"{'engine':46} {'batch':>5} {'images/s':>14} {'first tag':>15} {'memory':>16}"
     )
     own = results[0]
-    for engine, result in zip(ENGINES, results, strict=True):
+    for engine, result in zip(engines, results, strict=True):
         print(
             f"{engine.title:46} {engine.batch:5}"
             f" {result['rate']:7.1f} {result['rate'] / own['rate']:5.2f}x"
@@ -343,6 +368,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, default=PHOTOS)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--detector", type=Path, help="the folder of a detector")
     parser.add_argument("--batch", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--engine", choices=OPENERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -357,6 +383,10 @@ def main() -> None:
             f"{os.cpu_count()} cores, {platform.machine()}, {given.threads} thread(s),"
             f" Python {platform.python_version()}\n"
         )
+        if given.detector:
+            engines = (BUNDLED, DETECTOR)
+            compare(engines, given.detector.resolve(), given.photos, given.threads)
+            return
         compare_engines(given.photos, given.threads)
         compare_decoding(given.photos)
 

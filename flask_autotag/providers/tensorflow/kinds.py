@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ...errors import ModelError
+from ...settings.checks import CheckError
 from .description_values import NONE
 from .detector_file import is_detector
-from .model_file import DESCRIPTION, ModelFile, available, describe, find, folder_of
+from .model_file import ModelFile, available, describe, find, folder_of
 
 #: The name that stands for no detector.
 NO_DETECTOR = NONE
@@ -25,6 +26,35 @@ def detectors(model_dir: str | None) -> list[str]:
     return [NO_DETECTOR, *found]
 
 
+def refuse_as_classifier(name: str, model_dir: str | None) -> CheckError | None:
+    """Return why a model cannot be chosen as the model, if it is a detector."""
+    is_one = name != NO_DETECTOR and name in detectors(model_dir)
+    return _no_classifier(name) if is_one else None
+
+
+def _no_classifier(name: str) -> CheckError:
+    return CheckError(
+        "must be a model that classifies by itself, and %(name)s is a detector, which"
+        " runs beside another model: set AUTOTAG_TENSORFLOW_DETECTOR, or the detector"
+        " on the settings page, to %(name)s",
+        name=name,
+    )
+
+
+def refuse_as_detector(name: str, model_dir: str | None) -> CheckError | None:
+    """Return why a model cannot be chosen as the detector, if it is none."""
+    return _no_detector(name) if name in classifiers(model_dir) else None
+
+
+def _no_detector(name: str) -> CheckError:
+    return CheckError(
+        "must be none or a detector, and %(name)s is no detector, because its"
+        " model.toml has no table [detector]: set AUTOTAG_TENSORFLOW_MODEL, or the"
+        " model on the settings page, to %(name)s",
+        name=name,
+    )
+
+
 def _is_detector(name: str, model_dir: str | None) -> bool:
     try:
         return is_detector(describe(folder_of(name, model_dir), name).values)
@@ -39,11 +69,7 @@ def find_classifier(name: str, model_dir: str | None) -> ModelFile:
     """
     model = find(name, model_dir)
     if model.detector is not None:
-        raise ModelError(
-            f"The model {name} is a detector, which runs beside another model. Choose"
-            " it with AUTOTAG_TENSORFLOW_DETECTOR, or as the detector on the settings"
-            " page, and another one with AUTOTAG_TENSORFLOW_MODEL."
-        )
+        raise ModelError(f"AUTOTAG_TENSORFLOW_MODEL {_no_classifier(name)}.")
     return model
 
 
@@ -58,9 +84,5 @@ def find_detector(name: str, model_dir: str | None) -> ModelFile | None:
         return None
     model = find(name, model_dir)
     if model.detector is None:
-        raise ModelError(
-            f"The model {name} is no detector: its {DESCRIPTION} has no table"
-            " [detector]. Set AUTOTAG_TENSORFLOW_DETECTOR, or the detector on the"
-            f" settings page, to {NO_DETECTOR!r} or to a detector."
-        )
+        raise ModelError(f"AUTOTAG_TENSORFLOW_DETECTOR {_no_detector(name)}.")
     return model

@@ -22,6 +22,8 @@ from .kinds import (
     detectors,
     find_classifier,
     find_detector,
+    refuse_as_classifier,
+    refuse_as_detector,
 )
 from .litert import is_installed
 from .merging import merged
@@ -95,10 +97,10 @@ class TensorFlowProvider(LocalProvider):
                 checks.text,
                 "Model",
                 "The network that classifies. Further models can be installed in the"
-                " folder that AUTOTAG_MODEL_DIR names. Detectors have a setting of"
-                " their own.",
+                " folder that AUTOTAG_MODEL_DIR names.",
                 Input.CHOICE,
                 choices=classifiers,
+                refusal=refuse_as_classifier,
             ),
             Field(
                 "detector",
@@ -110,6 +112,7 @@ class TensorFlowProvider(LocalProvider):
                 " be installed in the folder that AUTOTAG_MODEL_DIR names.",
                 Input.CHOICE,
                 choices=detectors,
+                refusal=refuse_as_detector,
             ),
         ),
     )
