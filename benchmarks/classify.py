@@ -13,8 +13,8 @@ and the peak memory of the process. Then decoding is timed, with and without JPE
     pip install -e . -r benchmarks/requirements.txt
     python benchmarks/classify.py [--photos DIR] [--threads 1]
 
-With ``--detector DIR``, the folder of an installed detector, only the bundled model runs:
-alone and with the detector beside it.
+With ``--detector DIR``, the folder of a detector, only the bundled model runs: in one
+process, alone and with the detector beside it in turns.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = ROOT / "example_app" / "photos"
 MIB = 2**20
 
+#: Rounds that compare a detector.
+TURNS = 25
+
 Classify = Callable[[list[Image.Image]], Any]
 
 
@@ -62,10 +65,8 @@ class Engine:
     batch: int
 
 
-BUNDLED = Engine("Flask-AutoTag, bundled int8 (LiteRT)", "bundled", 1)
-DETECTOR = Engine("Flask-AutoTag, a detector beside it", "detector", 1)
 ENGINES = (
-    BUNDLED,
+    Engine("Flask-AutoTag, bundled int8 (LiteRT)", "bundled", 1),
     Engine("Flask-AutoTag, the same without heads", "classes", 1),
     Engine("Flask-AutoTag, GoogLeNet's graph (TensorFlow)", "googlenet", 1),
     Engine("TensorFlow, float", "tensorflow", 1),
@@ -247,7 +248,6 @@ def measure(engine: str, batch: int, threads: int, folder: Path, photos: Path) -
 
 OPENERS: dict[str, Callable[[Path, int], Classify]] = {
     "bundled": open_bundled,
-    "detector": open_detector,
     "classes": open_classes,
     "googlenet": open_googlenet,
     "tensorflow": open_tensorflow,
@@ -300,37 +300,50 @@ def compare_engines(photos: Path, threads: int) -> None:
     """Print the table of engines."""
     with tempfile.TemporaryDirectory() as folder:
         in_process("--prepare", folder)
-        compare(ENGINES, Path(folder), photos, threads)
-
-
-def compare(
-    engines: tuple[Engine, ...], folder: Path, photos: Path, threads: int
-) -> None:
-    """Run engines and print their table.
-
-    :param folder: their networks.
-    """
-    results = [
-        json.loads(
-            in_process(
-                *("--engine", engine.name, "--batch", str(engine.batch)),
-                *("--threads", str(threads)),
-                *("--folder", str(folder), "--photos", str(photos)),
-            ).splitlines()[-1]
-        )
-        for engine in engines
-    ]
+        results = [
+            json.loads(
+                in_process(
+                    *("--engine", engine.name, "--batch", str(engine.batch)),
+                    *("--threads", str(threads)),
+                    *("--folder", folder, "--photos", str(photos)),
+                ).splitlines()[-1]
+            )
+            for engine in ENGINES
+        ]
     print(
         f"{'engine':46} {'batch':>5} {'images/s':>14} {'first tag':>15} {'memory':>16}"
     )
     own = results[0]
-    for engine, result in zip(engines, results, strict=True):
+    for engine, result in zip(ENGINES, results, strict=True):
         print(
             f"{engine.title:46} {engine.batch:5}"
             f" {result['rate']:7.1f} {result['rate'] / own['rate']:5.2f}x"
             f" {result['first']:7.2f}s {result['first'] / own['first']:5.1f}x"
             f" {result['memory']:6.0f}MB {result['memory'] / own['memory']:5.1f}x"
         )
+
+
+def compare_detector(folder: Path, photos: Path, threads: int) -> None:
+    """Print what a detector adds to the time of an image.
+
+    Both take turns, so that other work on the machine slows both.
+
+    :param folder: the detector's.
+    """
+    images = [decode(path) for path in sorted(photos.glob("*.[jJ]*"))[:12]]
+    alone, both = open_bundled(folder, threads), open_detector(folder, threads)
+    turns = zip(
+        rounds(lambda: alone(images), TURNS),
+        rounds(lambda: both(images), TURNS),
+        strict=True,
+    )
+    pairs = [(first / len(images), second / len(images)) for first, second in turns]
+    middle = [statistics.median(column) * 1e3 for column in zip(*pairs, strict=True)]
+    ratio = statistics.median(second / first for first, second in pairs)
+    print(
+        f"bundled model {middle[0]:.1f} ms, with {folder.name} {middle[1]:.1f} ms an"
+        f" image; {ratio:.1f} times as long (median of {TURNS} pairs)"
+    )
 
 
 def compare_decoding(photos: Path) -> None:
@@ -384,8 +397,8 @@ def main() -> None:
             f" Python {platform.python_version()}\n"
         )
         if given.detector:
-            engines = (BUNDLED, DETECTOR)
-            compare(engines, given.detector.resolve(), given.photos, given.threads)
+            folder = given.detector.resolve()
+            compare_detector(folder, given.photos, given.threads)
             return
         compare_engines(given.photos, given.threads)
         compare_decoding(given.photos)

@@ -253,8 +253,11 @@ def convert(graph: Graph) -> bytes:
     return bytes(converter.convert())
 
 
-def describe(network: bytes) -> str:
-    """Write ``model.toml``."""
+def describe(network: bytes, converter: str) -> str:
+    """Write ``model.toml``.
+
+    :param converter: the version of TensorFlow.
+    """
     return f"""\
 # Written by tools/convert_nanodet.py.
 title = "NanoDet (COCO, float16)"
@@ -282,7 +285,7 @@ person = 0.5
 [build]
 weights = "{PACKAGE} (npm): NanoDet, Apache-2.0"
 weights_sha256 = "{DIGESTS[WEIGHTS]}"
-converter = "tensorflow {version("tensorflow")}"
+converter = "tensorflow {converter}"
 """
 
 
@@ -291,7 +294,8 @@ def write(package: Path, output: Path) -> None:
     network = convert(read_graph(package))
     output.mkdir(parents=True, exist_ok=True)
     (output / "model.tflite").write_bytes(network)
-    (output / "model.toml").write_text(describe(network), encoding="utf-8")
+    description = describe(network, version("tensorflow"))
+    (output / "model.toml").write_text(description, encoding="utf-8")
     shutil.copy(LABELS, output / "labels.csv")
     with tarfile.open(package) as archive:
         licence = archive.extractfile(LICENCE)
