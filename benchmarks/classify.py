@@ -12,6 +12,9 @@ and the peak memory of the process. Then decoding is timed, with and without JPE
 
     pip install -e . -r benchmarks/requirements.txt
     python benchmarks/classify.py [--photos DIR] [--threads 1]
+
+With ``--detector DIR``, the folder of a detector, only the bundled model runs: in one
+process, alone and with the detector beside it in turns.
 """
 
 from __future__ import annotations
@@ -41,6 +44,9 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOS = ROOT / "example_app" / "photos"
 MIB = 2**20
+
+#: Rounds that compare a detector.
+TURNS = 25
 
 Classify = Callable[[list[Image.Image]], Any]
 
@@ -91,6 +97,15 @@ def open_googlenet(folder: Path, threads: int) -> Classify:
     from flask_autotag.providers.tensorflow.provider import TensorFlowProvider
 
     return TensorFlowProvider("googlenet", str(folder), threads).classify
+
+
+def open_detector(folder: Path, threads: int) -> Classify:
+    """Open the bundled model with the detector in *folder* beside it."""
+    from flask_autotag.providers.tensorflow.provider import TensorFlowProvider
+
+    return TensorFlowProvider(
+        model_dir=str(folder.parent), threads=threads, detector=folder.name
+    ).classify
 
 
 def open_tensorflow(folder: Path, threads: int) -> Classify:
@@ -308,6 +323,29 @@ def compare_engines(photos: Path, threads: int) -> None:
         )
 
 
+def compare_detector(folder: Path, photos: Path, threads: int) -> None:
+    """Print what a detector adds to the time of an image.
+
+    Both take turns, so that other work on the machine slows both.
+
+    :param folder: the detector's.
+    """
+    images = [decode(path) for path in sorted(photos.glob("*.[jJ]*"))[:12]]
+    alone, both = open_bundled(folder, threads), open_detector(folder, threads)
+    turns = zip(
+        rounds(lambda: alone(images), TURNS),
+        rounds(lambda: both(images), TURNS),
+        strict=True,
+    )
+    pairs = [(first / len(images), second / len(images)) for first, second in turns]
+    middle = [statistics.median(column) * 1e3 for column in zip(*pairs, strict=True)]
+    ratio = statistics.median(second / first for first, second in pairs)
+    print(
+        f"bundled model {middle[0]:.1f} ms, with {folder.name} {middle[1]:.1f} ms an"
+        f" image; {ratio:.1f} times as long (median of {TURNS} pairs)"
+    )
+
+
 def compare_decoding(photos: Path) -> None:
     """Print the time of decoding, with and without ``draft``."""
     sys.path.insert(0, str(ROOT))
@@ -343,6 +381,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, default=PHOTOS)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--detector", type=Path, help="the folder of a detector")
     parser.add_argument("--batch", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--engine", choices=OPENERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -357,6 +396,10 @@ def main() -> None:
             f"{os.cpu_count()} cores, {platform.machine()}, {given.threads} thread(s),"
             f" Python {platform.python_version()}\n"
         )
+        if given.detector:
+            folder = given.detector.resolve()
+            compare_detector(folder, given.photos, given.threads)
+            return
         compare_engines(given.photos, given.threads)
         compare_decoding(given.photos)
 

@@ -151,14 +151,18 @@ def store_labels(
     instance: str = "default",
     provider: str = "tensorflow",
     concepts: Mapping[str, str] = MappingProxyType({}),
+    parts: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Store a prediction with these names and confidences, and its tags.
 
     :param concepts: ids of labels by their names, such as :data:`ANIMALS`.
+    :param parts: the parts of the model by the names of labels.
     """
     state = host.autotag.state_of(host.app)
     made = tuple(
-        Label(concepts.get(name, f"n{number:08}"), name, confidence)
+        Label(
+            concepts.get(name, f"n{number:08}"), name, confidence, parts.get(name, "")
+        )
         for number, (name, confidence) in enumerate(labels)
     )
     entry = Entry(

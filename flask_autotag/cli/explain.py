@@ -212,8 +212,13 @@ def _tables(labels: Iterable[ExplainedLabel]) -> Iterator[str]:
 
 def _with_part(label: ExplainedLabel) -> str:
     """Return a label, and the part of the model if it is not a class."""
-    part = "broader" if label.broader else "general" if label.general else None
-    return f"{label.label} ({part})" if part else label.label
+    parts = {
+        "broader": label.broader,
+        "general": label.general,
+        "detected": label.detected,
+    }
+    named = "".join(f" ({part})" for part, is_part in parts.items() if is_part)
+    return f"{label.label}{named}"
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

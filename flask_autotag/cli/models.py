@@ -15,8 +15,15 @@ from ..errors import ModelError, TaggingError
 from ..host.assets import SYSTEM
 from ..providers.registry import sections
 from ..providers.tensorflow import model_store
-from ..providers.tensorflow.model_file import BUNDLED, available, find
+from ..providers.tensorflow.model_file import (
+    BUNDLED,
+    ModelFile,
+    available,
+    find,
+)
 from ..providers.tensorflow.provider import TensorFlowProvider
+from ..settings.fields import Path as SettingPath
+from ..settings.fields import dotted
 from ..settings.resolution import read_settings
 from .options import current, echo_line, reporting_errors
 
@@ -25,8 +32,10 @@ if TYPE_CHECKING:
     from ..providers.tensorflow.download import ReportProgress
     from ..runtime.state import State
 
-#: The setting that chooses an instance's model.
-_FIELD = (TensorFlowProvider.section.name, "model")
+#: The settings that choose an instance's model and detector.
+_MODEL, _DETECTOR = (
+    (TensorFlowProvider.section.name, field) for field in ("model", "detector")
+)
 
 models_cli = AppGroup("models", help="List, add, remove and check TensorFlow models.")
 
@@ -44,7 +53,8 @@ def list_models() -> None:
             echo_line(f"{name}: {error}")
             continue
         origin = "bundled" if model.network.parent.parent == BUNDLED else "added"
-        echo_line(f"{name}: {model.title}; {model.format}, {origin}")
+        kind = ", a detector" if model.detector else ""
+        echo_line(f"{name}: {model.title}; {model.format}, {origin}{kind}")
     for name in model_store.downloadable():
         if name not in names:
             click.echo(f"{name}: 'flask autotag models add {name}' downloads it")
@@ -63,7 +73,8 @@ def list_models() -> None:
 def add(model: str, archive: Path | None, name: str | None) -> None:
     """Add MODEL: a download that 'list' names, or a folder with a model.toml.
 
-    The model is checked by classifying an image; a model that fails is removed again.
+    A detector is such a folder, too. The model is checked by classifying an image; a
+    model that fails is removed again.
     """
     _, state = current()
     model_dir = _model_dir(state)
@@ -86,7 +97,7 @@ def add(model: str, archive: Path | None, name: str | None) -> None:
             raise
     click.echo(
         "Choose it on the settings page, or with 'flask autotag settings set"
-        f" tensorflow.model {added.name}'."
+        f" {dotted(_field(added))} {added.name}'."
     )
 
 
@@ -133,23 +144,36 @@ def _try(state: State, name: str) -> None:
     model.check()
     started = time.perf_counter()
     try:
-        _classify(state, name)
+        _classify(state, model)
         first = time.perf_counter() - started
-        [prediction] = _classify(state, name)
+        [prediction] = _classify(state, model)
     finally:
         state.pool.close()
     second = time.perf_counter() - started - first
     echo_line(
-        f"{name}: {prediction.model}, {len(model.labels):,} labels; the first image"
+        f"{name}: {prediction.model}, {_count_labels(model)}; the first image"
         f" took {first:.1f} s, the next {second * 1000:.0f} ms"
     )
 
 
-def _classify(state: State, name: str) -> list[Prediction]:
+def _field(model: ModelFile) -> SettingPath:
+    """Return the setting that chooses a model."""
+    return _DETECTOR if model.detector else _MODEL
+
+
+def _count_labels(model: ModelFile) -> str:
+    labels = f"{len(model.labels):,} labels"
+    if model.detector is None:
+        return labels
+    return f"{len(model.detector.allowed):,} of {labels} allowed"
+
+
+def _classify(state: State, model: ModelFile) -> list[Prediction]:
+    """Classify an image with a model, or with the bundled one beside a detector."""
     from ..classification.decode import sample_image
     from ..classification.sandbox.question import Question
 
-    settings = read_settings(sections(), {"AUTOTAG_TENSORFLOW_MODEL": name})
+    settings = read_settings(sections(), {}).with_value(_field(model), model.name)
     question = Question(
         sample_image(), [TensorFlowProvider], settings, state.config.machine
     )
@@ -163,7 +187,8 @@ def _choosers(state: State, name: str) -> Iterator[str]:
         names = [SYSTEM, *sorted(stored.instances(session))]
         layers = stored.layers_of(session, names)
     for instance in names:
-        if layers[instance].resolve().value(_FIELD) == name:
+        settings = layers[instance].resolve()
+        if name in (settings.value(_MODEL), settings.value(_DETECTOR)):
             yield instance
 
 

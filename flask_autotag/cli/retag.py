@@ -14,7 +14,7 @@ from ..host.assets import SYSTEM
 from ..jobs.bulk.outdated import Retagging, RetagOptions, stored_differences
 from ..jobs.reapply_job import affected, enqueue_for
 from ..jobs.worker_process import default_processes
-from ..providers.tensorflow.model_file import find
+from ..providers.tensorflow.kinds import find_classifier
 from ..runtime.state import State
 from ..tags.batches import Advance, AssetFilter
 from ..tags.reapply import Difference, Preview
@@ -89,7 +89,7 @@ def retag(
     scope = asset_filter(state, instance, asset_type)
     with long_running():
         if model is not None:
-            find(model, state.config.model_dir)
+            find_classifier(model, state.config.model_dir)
         if stored:
             _apply_stored(app, state, scope, dry_run, summary)
             return

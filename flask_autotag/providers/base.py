@@ -35,11 +35,15 @@ MOST_LABELS = 50
 MOST_BROADER = 250
 #: Labels of general concepts that are kept in addition.
 MOST_GENERAL = 100
+#: Labels of a detector that are kept in addition.
+MOST_DETECTED = 100
 #: Labels that are kept of a local provider's answer.
-MOST_LOCAL = MOST_LABELS + MOST_BROADER + MOST_GENERAL
+MOST_LOCAL = MOST_LABELS + MOST_BROADER + MOST_GENERAL + MOST_DETECTED
 
 #: The part of a model that gives general labels, such as *sky*; see :attr:`Label.part`.
 GENERAL = "general"
+#: The part of a model that finds single things; see :attr:`Label.part`.
+DETECTED = "detected"
 #: The mark of a label of classes that is probably wrong; see :attr:`Label.part`.
 DOUBTFUL = "doubtful"
 
@@ -55,11 +59,11 @@ class Label:
         setting for the language. Names of more than 100 characters become no tag.
     :param confidence: from 0 to 1.
     :param part: :data:`GENERAL` if the label names something that most photos can show,
-        such as *sky*, and is judged by itself. Otherwise the label is one of the
-        classifier's classes, or a broader concept of these: :data:`DOUBTFUL` if it is
-        probably wrong for this kind of photo whatever its confidence, else empty.
-        A doubtful label is suggested at most, unless its word is listed or has a
-        threshold of its own.
+        such as *sky*, and :data:`DETECTED` if a detector found the thing in the image.
+        Both are judged by themselves. Otherwise the label is one of the classifier's
+        classes, or a broader concept of these: :data:`DOUBTFUL` if it is probably wrong
+        for this kind of photo whatever its confidence, else empty. A doubtful label is
+        suggested at most, unless its word is listed or has a threshold of its own.
     """
 
     id: str
@@ -71,6 +75,16 @@ class Label:
     def is_general(self) -> bool:
         """Whether the label is a general one."""
         return self.part == GENERAL
+
+    @property
+    def is_detected(self) -> bool:
+        """Whether a detector gave the label."""
+        return self.part == DETECTED
+
+    @property
+    def is_judged_alone(self) -> bool:
+        """Whether the label is neither a class nor a broader concept of classes."""
+        return self.part in (GENERAL, DETECTED)
 
     @property
     def is_doubtful(self) -> bool:
@@ -310,6 +324,6 @@ def clean_label(label_id: Any, name: Any, confidence: float, part: Any = "") -> 
     :param confidence: from 0 to 1, as :func:`.http.confidence` returns it.
     :raises ValueError: if the id or the name is not a string, or the part is unknown.
     """
-    if part not in ("", GENERAL, DOUBTFUL):
+    if part not in ("", GENERAL, DETECTED, DOUBTFUL):
         raise ValueError("an unknown part of a model")
     return Label(one_line(label_id, _ID_LENGTH), label_name(name), confidence, part)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ..db.database import Database
 from ..errors import SettingsError, StaleSettings
-from .checks import CheckError, shown
+from .checks import CheckError
 from .fields import Field, Path, changed_paths, paths, smaller_limit
 from .resolution import Layers, Settings
 from .secret import Secret
@@ -171,13 +171,7 @@ def _check_one(field: Field, value: Any, model_dir: str | None, can_seal: bool) 
     except ValueError as error:
         # A provider's own check may raise any ValueError.
         raise CheckError("%(error)s", error=str(error)) from None
-    choices = field.choices(model_dir) if field.choices else None
-    if choices is not None and checked not in choices:
-        raise CheckError(
-            "must be one of %(choices)s, not %(value)s",
-            choices=", ".join(choices),
-            value=shown(value),
-        )
+    field.check_choice(checked, model_dir)
     return checked
 
 

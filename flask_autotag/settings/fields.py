@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from . import checks
-from .checks import PREFIX, Check
+from .checks import PREFIX, Check, CheckError, shown
 
 #: The names of a section and of a field in it.
 Path = tuple[str, str]
@@ -58,6 +58,9 @@ class Field:
     :param input: the control on pages.
     :param choices: for ``Input.CHOICE``: takes the value of ``AUTOTAG_MODEL_DIR`` and
         returns the values that can be chosen now.
+    :param refusal: for ``Input.CHOICE``: takes a value that cannot be chosen, and the
+        value of ``AUTOTAG_MODEL_DIR``, and returns an error that tells more than a list
+        of the choices, or ``None``.
     :param combine: takes the inherited value and the instance's own value, and returns
         the value that applies in the instance.
     :param required: whether the section can be enabled only with a value.
@@ -75,11 +78,30 @@ class Field:
     help: str
     input: Input = Input.TEXT
     choices: Callable[[str | None], Sequence[str]] | None = None
+    refusal: Callable[[Any, str | None], CheckError | None] | None = None
     combine: Callable[[Any, Any], Any] = override
     required: bool = False
     bound_to: str | None = None
     system_help: str = ""
     system_only: bool = False
+
+    def check_choice(self, value: Any, model_dir: str | None) -> None:
+        """Refuse a value that is not among the choices, if there are any.
+
+        :param model_dir: the value of ``AUTOTAG_MODEL_DIR``.
+        :raises CheckError: with the reason, or the choices.
+        """
+        if self.choices is None:
+            return
+        choices = self.choices(model_dir)
+        if value in choices:
+            return
+        error = self.refusal(value, model_dir) if self.refusal else None
+        raise error or CheckError(
+            "must be one of %(choices)s, not %(value)s",
+            choices=", ".join(choices),
+            value=shown(value),
+        )
 
     @property
     def is_secret(self) -> bool:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import ConfigurationError
-from .checks import checked
+from .checks import CheckError, checked
 from .fields import GENERAL, LISTED, Field, Layer, Path, Section, for_instances, paths
 from .secret import Secret
 from .vocabulary import Vocabulary, WordRule, combine_rules
@@ -208,14 +208,12 @@ def check_choices(
     for section in sections:
         for key, field in section.config_keys().items():
             value = layer.get((section.name, field.name))
-            if field.choices is None or value is None:
+            if value is None:
                 continue
-            choices = field.choices(model_dir)
-            if value not in choices:
-                raise ConfigurationError(
-                    f"{key} must be one of {', '.join(choices)}, not {value!r:.80}."
-                    f" {field.help}"
-                )
+            try:
+                field.check_choice(value, model_dir)
+            except CheckError as error:
+                raise ConfigurationError(f"{key} {error}. {field.help}") from None
 
 
 def read_settings(sections: Sequence[Section], config: Mapping[str, Any]) -> Settings:

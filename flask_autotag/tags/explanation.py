@@ -104,6 +104,7 @@ class ExplainedLabel:
         the same name: a "cup" is also a kind of "cup".
     :param general: whether the label is a general one, such as "sky", which the model
         judges by itself.
+    :param detected: whether the detector beside the model found the label.
     """
 
     provider: str
@@ -116,6 +117,7 @@ class ExplainedLabel:
     reason: str
     broader: bool
     general: bool
+    detected: bool
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,7 @@ def _label(
         reason(verdict, settings, translate),
         is_broader(verdict.label),
         verdict.label.is_general,
+        verdict.label.is_detected,
     )
 
 

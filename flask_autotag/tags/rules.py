@@ -223,7 +223,7 @@ def _refusal(
 
 def is_broader(label: Label) -> bool:
     """Return whether a label stands for the classes below it."""
-    return label.id in hierarchy().broader and not label.is_general
+    return label.id in hierarchy().broader and not label.is_judged_alone
 
 
 def _by_confidence(
@@ -335,7 +335,7 @@ def _by_specificity(applied: Sequence[Verdict]) -> list[Verdict]:
     """
     best_class: dict[str, float] = {}
     for verdict in applied:
-        if not (verdict.label.is_general or is_broader(verdict.label)):
+        if not (verdict.label.is_judged_alone or is_broader(verdict.label)):
             current = best_class.get(verdict.provider, 0.0)
             best_class[verdict.provider] = max(current, verdict.label.confidence)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from flask_autotag import AssetRef, image_uploaded
+from flask_autotag.providers.base import DETECTED, GENERAL
 
-from ..hosts import ESPRESSO, Host, store_labels
+from ..hosts import ANIMALS, ESPRESSO, Host, store_labels
 from ..settings.desk import Desk
 from .terminals import refused, run, told
 
@@ -46,6 +47,23 @@ def test_explain(host: Host) -> None:
         "    dog: rejected by ada",
     ]
     assert any(line.endswith("; tensorflow said 0.90") for line in lines)
+
+
+def test_it_tells_the_parts_of_the_model(host: Host) -> None:
+    labels = [("dog", 0.9), ("sky", 0.8), ("animal", 0.7), ("beagle", 0.6)]
+    with host.app.app_context():
+        parts = {"dog": DETECTED, "sky": GENERAL}
+        store_labels(host, PHOTO, labels, concepts=ANIMALS, parts=parts)
+    lines = told(host, "explain", "photo", "42")
+    assert [line.split("  ")[2] for line in lines[3:]] == [
+        "Label",
+        "dog (detected)",
+        "sky (general)",
+        "animal (broader)",
+        "beagle",
+    ]
+    found = json.loads(run(host, "explain", "photo", "42", "--json").stdout)
+    assert [label["detected"] for label in found["labels"]] == [True, *[False] * 3]
 
 
 def test_explain_for_programs(host: Host) -> None:

@@ -10,12 +10,12 @@ import pytest
 from click.testing import Result
 
 from ..hosts import Host, make_host
-from ..providers.tensorflow.models import make_model
+from ..providers.tensorflow.models import make_detector, make_model
 from ..providers.tensorflow.networks import networks
 from ..providers.tensorflow.test_model_store import PINNED, pin
 from ..settings.desk import Desk
 
-MODEL = ("tensorflow", "model")
+MODEL, DETECTOR = ("tensorflow", "model"), ("tensorflow", "detector")
 
 
 @pytest.fixture
@@ -116,3 +116,29 @@ def test_without_a_folder_for_models(sqlite_url: str, tmp_path: Path) -> None:
         assert refused(host, "add", str(make_model(tmp_path))) == (
             "Error: Set AUTOTAG_MODEL_DIR to an existing folder for models first."
         )
+
+
+def test_a_detector_is_added_beside_the_model(host: Host, tmp_path: Path) -> None:
+    output = told(host, "add", str(make_detector(tmp_path)))
+    assert (
+        "seer: efficientnet-lite0 2 + seer 2, 1 of 1,000 labels allowed; the first"
+        " image took"
+    ) in output
+    assert "settings set tensorflow.detector seer'" in output
+    assert (
+        "seer: EfficientNet-Lite0 (ImageNet, int8); tflite, added, a detector"
+    ) in told(host, "list")
+    desk = Desk(host)
+    desk.save({DETECTOR: "seer"}, "shop")
+    assert refused(host, "remove", "seer") == (
+        "Error: The model seer is chosen in shop. Choose another model there first."
+    )
+    desk.save({DETECTOR: "none"}, "shop")
+    assert told(host, "remove", "seer") == "The model seer is deleted.\n"
+
+
+def test_a_name_that_stands_for_no_detector(host: Host, tmp_path: Path) -> None:
+    source = str(make_detector(tmp_path))
+    assert refused(host, "add", source, "--name", "none") == (
+        "Error: 'none' stands for no detector. Pass another name with --name."
+    )

@@ -16,7 +16,7 @@ from flask_autotag.tags.batches import AssetFilter
 
 from ..hosts import ESPRESSO, ESPRESSO_TAGS, EXAMPLES, Host, make_host, store_labels
 from ..providers.clouds import drain, images_sent, photo, upload
-from ..providers.tensorflow.models import make_model
+from ..providers.tensorflow.models import make_detector, make_model
 from ..providers.vendors import Answer, Vendor
 from ..services import on_sqlite
 from ..settings.desk import Desk
@@ -385,3 +385,37 @@ def test_what_a_provider_said_counts_on_where_it_fails_now(
 
 def _label(name: str, score: float) -> dict[str, object]:
     return {"description": name, "score": score}
+
+
+def test_a_detector_makes_predictions_out_of_date(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    make_detector(tmp_path)
+    with make_host(sqlite_url, AUTOTAG_MODEL_DIR=str(tmp_path)) as host:
+        tag(host, ESPRESSO)
+        desk = Desk(host)
+        desk.save({("tensorflow", "detector"): "seer"})
+        assert told(host, "retag")[0] == "1 image to classify again."
+        drain(host)
+        assert models(host) == ["efficientnet-lite0 2 + seer 2"]
+        assert told(host, "retag")[0] == "0 images to classify again."
+        desk.save({("tensorflow", "detector"): "none"})
+        assert told(host, "retag")[0] == "1 image to classify again."
+
+
+def models(host: Host) -> list[str]:
+    with host.app.app_context(), host.db.engine.connect() as connection:
+        table = host.models.prediction.__table__
+        return list(connection.execute(select(table.c.model)).scalars())
+
+
+def test_a_dry_run_with_a_detector_as_the_model(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    make_detector(tmp_path)
+    with make_host(sqlite_url, AUTOTAG_MODEL_DIR=str(tmp_path)) as host:
+        message = refused(host, "retag", "--dry-run", "--model", "seer")
+    assert message.startswith(
+        "Error: AUTOTAG_TENSORFLOW_MODEL must be a model that classifies by itself, and"
+        " seer is a detector"
+    )

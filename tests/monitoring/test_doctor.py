@@ -24,6 +24,7 @@ from flask_autotag.testing import fake_labels
 from ..db.migrations.next_release import REVISIONS, install_next_release
 from ..hosts import ESPRESSO, Host, close, jpeg, make_host
 from ..jobs.queues import make_due
+from ..providers.tensorflow.models import make_detector
 from ..settings.desk import Desk
 
 PHOTO = AssetRef("photo", "1")
@@ -62,7 +63,7 @@ def test_a_sound_installation(any_host: Host) -> None:
         "keys",
         "pages",
     }
-    assert "with a correct checksum; it needs no key" in found["provider"].message
+    assert "with correct checksums; it needs no key" in found["provider"].message
     assert found["child process"].message.startswith("Classifies images; ready in ")
     assert "Confinement: " in found["child process"].message
 
@@ -404,3 +405,17 @@ def test_a_check_that_breaks_is_a_finding(
     monkeypatch.setattr("flask_autotag.monitoring.doctor.checkup.report", broken)
     found = diagnose(host)["queue"]
     assert found.message == "The check failed: ZeroDivisionError."
+
+
+def test_a_damaged_detector(sqlite_url: str, tmp_path: Path) -> None:
+    folder = make_detector(tmp_path)
+    config = {"AUTOTAG_MODEL_DIR": str(tmp_path), "AUTOTAG_TENSORFLOW_DETECTOR": "seer"}
+    with make_host(sqlite_url, **config) as host:
+        assert diagnose(host)["provider"].message == (
+            "tensorflow: efficientnet-lite0 2 + seer 2, with correct checksums; it"
+            " needs no key."
+        )
+        (folder / "model.tflite").write_bytes(b"text")
+        found = diagnose(host)["provider"]
+    assert found.level == "error"
+    assert "The file model.tflite of the model seer is damaged" in found.message

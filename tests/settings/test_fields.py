@@ -14,7 +14,7 @@ from flask_autotag.settings.resolution import (
     read_settings,
 )
 
-from ..providers.tensorflow.models import make_model
+from ..providers.tensorflow.models import make_detector, make_model
 
 FIELDS = [
     pytest.param(section, field, id=section.key(field))
@@ -31,6 +31,7 @@ def test_without_keys_the_defaults_hold() -> None:
         "enabled": True,
         "confidence_threshold": 0.5,
         "model": "efficientnet-lite0",
+        "detector": "none",
     }
 
 
@@ -114,6 +115,36 @@ def test_a_choice_that_is_not_there_is_refused_with_those_that_are(model: str) -
         f"AUTOTAG_TENSORFLOW_MODEL must be one of efficientnet-lite0, not {model!r}."
     )
     assert "AUTOTAG_MODEL_DIR" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "fix"),
+    [
+        ("AUTOTAG_TENSORFLOW_MODEL", "seer", "AUTOTAG_TENSORFLOW_DETECTOR"),
+        ("AUTOTAG_TENSORFLOW_DETECTOR", "mine", "AUTOTAG_TENSORFLOW_MODEL"),
+    ],
+)
+def test_a_model_of_the_other_kind_is_refused_with_its_key(
+    tmp_path: Path, key: str, name: str, fix: str
+) -> None:
+    make_model(tmp_path, "mine")
+    make_detector(tmp_path)
+    layer = read_config_layer(sections(), {key: name})
+    with pytest.raises(ConfigurationError) as caught:
+        check_choices(sections(), layer, str(tmp_path))
+    assert str(caught.value).startswith(f"{key} must be ")
+    assert f"settings page, to {name}." in str(caught.value)
+    assert f": set {fix}, or the " in str(caught.value)
+
+
+def test_a_detector_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    make_detector(tmp_path)
+    layer = read_config_layer(sections(), {"AUTOTAG_TENSORFLOW_DETECTOR": "x"})
+    with pytest.raises(
+        ConfigurationError,
+        match="AUTOTAG_TENSORFLOW_DETECTOR must be one of none, seer, not 'x'",
+    ):
+        check_choices(sections(), layer, str(tmp_path))
 
 
 def test_a_choice_that_is_there_is_accepted(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_autotag.providers.base import DOUBTFUL, Label, Prediction
+from flask_autotag.providers.base import DETECTED, DOUBTFUL, Label, Prediction
 from flask_autotag.providers.concept_hierarchy import hierarchy
 from flask_autotag.settings.resolution import Settings
 from flask_autotag.settings.tag_names import tag_name
@@ -479,3 +479,28 @@ def test_each_outcome_has_its_words(outcome: Outcome, sentence: str) -> None:
     made = reason(replace(verdict, outcome=outcome), make_settings(max_tags=10))
     assert made == sentence
     assert Outcome.SUGGESTED.value == SUGGESTED
+
+
+class TestDetectedLabels:
+    """Labels of a detector are judged by themselves, like general ones."""
+
+    dog = Label(DOG, "dog", 0.6, DETECTED)
+
+    def test_they_apply_where_broader_tags_are_off(self) -> None:
+        settings = make_settings(broader_tags=False)
+        said = Prediction("tensorflow", "1", (self.dog,))
+        [verdict] = evaluate([said], settings)
+        assert verdict.outcome is Outcome.APPLIED
+
+    def test_they_hide_what_is_broader(self) -> None:
+        animal = Label(ANIMAL, "animal", 0.9)
+        said = Prediction("tensorflow", "1", (animal, self.dog))
+        found = [each.outcome for each in evaluate([said], make_settings())]
+        assert found == [Outcome.NARROWER, Outcome.APPLIED]
+
+    def test_they_do_not_put_broader_tags_last(self) -> None:
+        """Only a class that is surer than all others together does."""
+        food = Label("n00021265", "food", 0.9)
+        said = Prediction("tensorflow", "1", (food, self.dog))
+        verdicts = evaluate([said], make_settings(max_tags=1))
+        assert [each.outcome for each in verdicts] == [Outcome.APPLIED, Outcome.OVER]

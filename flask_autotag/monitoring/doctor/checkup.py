@@ -20,7 +20,6 @@ from ...host.assets import SYSTEM, AssetRef
 from ...jobs.image_loading import load_asset
 from ...providers.registry import local_enabled, providers, remote_enabled
 from ...providers.remote_call import missing_fields
-from ...providers.tensorflow import model_file
 from ...providers.tensorflow.provider import TensorFlowProvider
 from ...runtime.state import State
 from ...settings.checks import SHORTEST_SECRET
@@ -198,10 +197,10 @@ def _check_model(_app: Flask, state: State) -> Iterator[Finding]:
         if not settings[provider.name]["enabled"]:
             yield Finding(OK, "provider", f"{provider.name} is turned off.")
     if TensorFlowProvider in local_enabled(settings):
-        model = settings[TensorFlowProvider.name]["model"]
+        own, machine = settings[TensorFlowProvider.name], state.config.machine
         try:
-            installed = model_file.find(model, state.config.model_dir)
-            installed.check()
+            TensorFlowProvider.check_files(own, machine)
+            name = TensorFlowProvider.current_model(own, machine)
         except ModelError as error:
             yield Finding(
                 ERROR,
@@ -213,8 +212,7 @@ def _check_model(_app: Flask, state: State) -> Iterator[Finding]:
             yield Finding(
                 OK,
                 "provider",
-                f"tensorflow: {installed.name} {installed.version}, with a correct"
-                " checksum; it needs no key.",
+                f"tensorflow: {name}, with correct checksums; it needs no key.",
             )
 
 

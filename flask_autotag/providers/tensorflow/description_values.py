@@ -93,6 +93,33 @@ def share(key: str, value: Any) -> float:
     return number
 
 
+def confidence(key: str, value: Any) -> float:
+    """Return a confidence: from 0 to 1."""
+    number = _number(value)
+    if number is None or not 0 <= number <= 1:
+        raise ValueError(f"{key} must be from 0 to 1, not {shown(value)}")
+    return number
+
+
+def colour(key: str, value: Any) -> tuple[int, int, int]:
+    """Return red, green and blue, from one number or a list; each is from 0 to 255."""
+    values = value if isinstance(value, list) else [value] * 3
+    numbers = [
+        int(number)
+        for each in values
+        if (number := _number(each)) is not None
+        and 0 <= number <= 255
+        and number == int(number)
+    ]
+    if len(values) != 3 or len(numbers) != 3:
+        raise ValueError(
+            f"{key} must be a whole number from 0 to 255, or a list of one for red,"
+            f" green and blue, not {shown(value)}"
+        )
+    red, green, blue = numbers
+    return red, green, blue
+
+
 def per_channel(key: str, value: Any) -> tuple[float, float, float]:
     """Return a number for each channel, from one number or a list."""
     values = value if isinstance(value, list) else [value] * 3

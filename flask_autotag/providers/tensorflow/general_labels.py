@@ -10,6 +10,7 @@ from .gates import SURE, Gates
 from .greyscale import BLACK_AND_WHITE, is_black_and_white
 from .heads import Heads
 from .heads_file import HeadsSpec
+from .merging import merged
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,37 +35,46 @@ class GeneralLabels:
         self._gates = Gates(spec.gates, ids)
 
     def combine(
-        self, labels: Sequence[Label], embedding: Array, image: Image
+        self,
+        labels: Sequence[Label],
+        embedding: Array,
+        image: Image,
+        detected: Sequence[Label] = (),
     ) -> list[Label]:
-        """Return the labels of classes, of broader concepts and of the heads.
+        """Return the labels of classes, of broader concepts, heads and the detector.
 
-        If a head and the classes give the same concept, the higher confidence counts,
-        unless the classes' one is doubtful.
+        If several give the same concept, :func:`.merged` chooses. What the detector
+        sees opens the gates as what the heads see.
 
         :param labels: of classes and broader concepts.
+        :param detected: of the detector.
         :param embedding: shape ``(1, features)``.
         :param image: of mode ``RGB``.
         :return: by confidence, highest first.
         """
         features = self._heads.features(embedding)
         general = self._heads.labels(features)
-        sure = {label.id: label.confidence for label in general}
+        sure = _sure([*general, *detected])
         if _is_photo(sure) and is_black_and_white(image):
             general.append(BLACK_AND_WHITE)
         if self._heads.doubts:
             labels = self._heads.doubts.mark(labels, features)
-        return ranked(_merged(self._gates.apply(labels, sure), general))
+        others = [*_likely(general), *detected]
+        return ranked(merged(self._gates.apply(labels, sure), others))
 
 
 def _is_photo(sure: Mapping[str, float]) -> bool:
     return all(sure.get(each, 0) < SURE for each in _NO_PHOTOS)
 
 
-def _merged(labels: Sequence[Label], general: Iterable[Label]) -> list[Label]:
-    best = {label.id: label for label in labels}
-    likely = ranked(each for each in general if each.confidence >= LEAST_CONFIDENCE)
-    for label in likely[:MOST_GENERAL]:
-        other = best.get(label.id)
-        if other is None or other.is_doubtful or label.confidence >= other.confidence:
-            best[label.id] = label
-    return list(best.values())
+def _likely(general: Iterable[Label]) -> list[Label]:
+    likely = (each for each in general if each.confidence >= LEAST_CONFIDENCE)
+    return ranked(likely)[:MOST_GENERAL]
+
+
+def _sure(labels: Iterable[Label]) -> dict[str, float]:
+    """Return the highest confidence of each concept, by its id."""
+    sure: dict[str, float] = {}
+    for label in labels:
+        sure[label.id] = max(label.confidence, sure.get(label.id, 0.0))
+    return sure

@@ -20,8 +20,10 @@ from typing import Any
 from ...errors import ModelError
 from ...host.regular_files import open_regular
 from . import description_values as checked
+from .detector_file import DetectorSpec, read_detector
 from .heads_file import HeadsSpec, heads_files, read_heads
 from .model_folder import Unreadable, inside, read_labels, read_text
+from .tensors_file import InputSpec, OutputSpec, read_input, read_output
 
 BUNDLED = Path(__file__).parents[2] / "data" / "models"
 DESCRIPTION = "model.toml"
@@ -29,67 +31,14 @@ DESCRIPTION = "model.toml"
 LITERT, GRAPH, SAVED_MODEL, KERAS = "tflite", "graph", "saved_model", "keras"
 #: The format of a network by the suffix of its file; a folder is a SavedModel.
 FORMATS = {".tflite": LITERT, ".pb": GRAPH, ".keras": KERAS, ".h5": KERAS}
-#: The names of Pillow's resampling filters, in lower case.
-RESIZES = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
-#: The function that turns an output into confidences: softmax for classes that exclude
-#: each other, sigmoid for others, none if the network has done it itself.
-SOFTMAX, SIGMOID, NONE = ACTIVATIONS = ("softmax", "sigmoid", checked.NONE)
-CHANNELS = ("rgb", "bgr")
 
 #: Bytes of a description. The bundled one has 1,000.
 _MAX_DESCRIPTION = 2**16
 #: Characters of a version. A model's name and its version are stored together in 128
 #: characters.
 _MAX_VERSION = 60
-#: Pixels of an input's side. A larger input would take more than 200 MB.
-_MAX_SIZE = 4096
-_MAX_OUTPUTS = 1_000_000
 #: The line of an error in the messages of :mod:`tomllib`.
 _PLACE = re.compile(r"at line (\d+)")
-_SETTINGS_OF_INPUT = {"name", "size", "resize", "crop", "mean", "scale", "channels"}
-_SETTINGS_OF_OUTPUT = {"name", "activation", "width", "ignore"}
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """How an image becomes the input of the network.
-
-    :param name: the graph's tensor or the signature's argument; ``None`` if there is
-        only one.
-    :param size: pixels of each side of the square input.
-    :param resize: one of :data:`RESIZES`.
-    :param crop: side of the square that is cut from the middle, as a share of the
-        image's shorter side; ``None`` squeezes the whole image into the input.
-    :param mean: subtracted from the values 0 to 255 of each channel.
-    :param scale: divides the difference.
-    :param channels: the order of channels, one of :data:`CHANNELS`.
-    """
-
-    name: str | None
-    size: int
-    resize: str
-    crop: float | None
-    mean: tuple[float, float, float]
-    scale: tuple[float, float, float]
-    channels: str
-
-
-@dataclass(frozen=True)
-class OutputSpec:
-    """How the output of the network becomes confidences.
-
-    :param name: the graph's tensor or the signature's result; ``None`` if there is only
-        one.
-    :param activation: one of :data:`ACTIVATIONS`, applied to the output.
-    :param width: numbers in the output for one image. Those after the last label are
-        ignored.
-    :param ignore: labels that never become tags, such as ``background``.
-    """
-
-    name: str | None
-    activation: str
-    width: int
-    ignore: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -107,6 +56,7 @@ class ModelFile:
     :param input: how an image becomes the network's input.
     :param output: how the network's output becomes confidences.
     :param heads: the classifiers of general labels; ``None`` if there are none.
+    :param detector: the labels that a detector gives; ``None`` if it is no detector.
     """
 
     name: str
@@ -119,6 +69,7 @@ class ModelFile:
     input: InputSpec
     output: OutputSpec
     heads: HeadsSpec | None
+    detector: DetectorSpec | None
 
     @property
     def full_name(self) -> str:
@@ -196,10 +147,15 @@ def find(name: str, model_dir: str | None) -> ModelFile:
         raise ModelError(
             f"There is no model {name!r:.80}; there are: {', '.join(names)}."
         )
+    return read(folder_of(name, model_dir))
+
+
+def folder_of(name: str, model_dir: str | None) -> Path:
+    """Return the folder of the model with a name, which may be missing."""
     folder = BUNDLED / name
-    if not folder.is_dir():
-        folder = Path(os.fspath(model_dir or "")) / name
-    return read(folder)
+    if folder.is_dir():
+        return folder
+    return Path(os.fspath(model_dir or "")) / name
 
 
 def read(folder: Path, name: str | None = None) -> ModelFile:
@@ -213,6 +169,9 @@ def read(folder: Path, name: str | None = None) -> ModelFile:
     with _naming(name):
         labels = read_labels(description.labels)
         values = description.values
+        output = read_output(
+            checked.table("output", values.get("output", {})), len(labels)
+        )
         return ModelFile(
             name=name,
             title=checked.text("title", values.get("title", name), checked.MAX_TITLE),
@@ -221,11 +180,10 @@ def read(folder: Path, name: str | None = None) -> ModelFile:
             format=_read_format(description.network),
             sha256=checked.sha256(values["sha256"]),
             labels=labels,
-            input=_read_input(checked.table("input", values["input"])),
+            input=read_input(checked.table("input", values["input"])),
+            output=output,
             heads=read_heads(folder, values),
-            output=_read_output(
-                checked.table("output", values.get("output", {})), len(labels)
-            ),
+            detector=read_detector(values, labels, output.activation),
         )
 
 
@@ -310,51 +268,6 @@ def _read_format(network: Path) -> str:
             f" {', '.join(FORMATS)}"
         )
     return FORMATS[suffix]
-
-
-def _read_input(table: Mapping[str, Any]) -> InputSpec:
-    mean, scale = (checked.per_channel(key, table[key]) for key in ("mean", "scale"))
-    size, crop = table["size"], table.get("crop", 1.0)
-    checked.refuse_unknown("input", table, _SETTINGS_OF_INPUT)
-    if min(scale) <= 0:
-        raise ValueError(
-            f"input.scale must be above 0, not {checked.shown(table['scale'])}"
-        )
-    return InputSpec(
-        name=checked.optional_text("input.name", table.get("name")),
-        size=checked.whole_number("input.size", size, 1, _MAX_SIZE),
-        resize=checked.one_of("input.resize", table.get("resize", "bilinear"), RESIZES),
-        crop=None if crop == NONE else checked.share("input.crop", crop),
-        mean=mean,
-        scale=scale,
-        channels=checked.one_of(
-            "input.channels", table.get("channels", "rgb"), CHANNELS
-        ),
-    )
-
-
-def _read_output(table: Mapping[str, Any], labels: int) -> OutputSpec:
-    checked.refuse_unknown("output", table, _SETTINGS_OF_OUTPUT)
-    width = checked.whole_number(
-        "output.width", table.get("width", labels), 1, _MAX_OUTPUTS
-    )
-    if width < labels:
-        raise ValueError(f"output.width is {width}, but there are {labels} labels")
-    ignore = table.get("ignore", [])
-    if not isinstance(ignore, list) or not all(
-        isinstance(name, str) for name in ignore
-    ):
-        raise ValueError(
-            f"output.ignore must be a list of texts, not {checked.shown(ignore)}"
-        )
-    return OutputSpec(
-        name=checked.optional_text("output.name", table.get("name")),
-        activation=checked.one_of(
-            "output.activation", table.get("activation", SOFTMAX), ACTIVATIONS
-        ),
-        width=width,
-        ignore=frozenset(ignore),
-    )
 
 
 def _version(value: Any) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from ...errors import ModelError
 from ...host.regular_files import open_regular
 from .download import MAX_FILE_SIZE, ReportProgress, download
+from .kinds import NO_DETECTOR
 from .model_file import (
     BUNDLED,
     DESCRIPTION,
@@ -114,6 +115,10 @@ def _install(name: str, model_dir: str, fill: Callable[[Path], None]) -> ModelFi
         raise ModelError(
             f"{name!r:.80} cannot be a model's name: lower-case letters, digits, dots,"
             " hyphens and underscores, 64 at most. Pass another name with --name."
+        )
+    if name == NO_DETECTOR:
+        raise ModelError(
+            f"{name!r} stands for no detector. Pass another name with --name."
         )
     if name in available(model_dir):
         raise ModelError(

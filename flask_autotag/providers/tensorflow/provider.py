@@ -1,26 +1,36 @@
-"""The local TensorFlow provider: turns images into pixels, and outputs into labels."""
+"""The local TensorFlow provider: merges the labels of a model's parts."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ModelError
 from ...settings import checks
 from ...settings.fields import Field, Input, Section
 from ...settings.machine import Machine
 from ..base import LEAST_CONFIDENCE, Label, LocalProvider, ranked, surest
-from . import model_file
 from .concept_labels import BroaderLabels
+from .detector import Detector
 from .general_labels import GeneralLabels
+from .kinds import (
+    NO_DETECTOR,
+    classifiers,
+    detectors,
+    find_classifier,
+    find_detector,
+    refuse_as_classifier,
+    refuse_as_detector,
+)
 from .litert import is_installed
-from .model_file import BUNDLED, LITERT, NONE, SIGMOID, SOFTMAX
-from .network import Network, open_network
+from .merging import merged
+from .model_file import BUNDLED, LITERT, ModelFile
+from .open_model import OpenModel
 from .outputs import Outputs
-from .shapes import check_output
+from .tensors_file import SIGMOID
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,8 +48,9 @@ _READ_BY_TENSORFLOW = (
 )
 #: The devices of NVIDIA's and AMD's drivers.
 _GRAPHICS_CARDS = ("/dev/nvidia*", "/dev/kfd", "/dev/dri")
-#: Rounding error up to which a network's own confidences may lie outside 0 to 1.
-_ROUNDING = 1e-3
+#: Characters of the stored name of the model and the detector, and of the digest that
+#: ends a longer one.
+_NAME_LENGTH, _DIGEST_LENGTH = 128, 8
 
 
 class TensorFlowProvider(LocalProvider):
@@ -47,12 +58,14 @@ class TensorFlowProvider(LocalProvider):
 
     The runtime is imported and the network opened with the first image.
 
-    :param model: one of :func:`.model_file.available`.
+    :param model: one of :func:`.kinds.classifiers`.
+    :param detector: one of :func:`.kinds.detectors`, which runs beside the model.
     :param model_dir: the folder of further models; not needed for bundled ones.
     :param threads: processor threads for one image.
     :param device: the device for TensorFlow itself, such as ``GPU:0``; ``None`` leaves
         the choice to TensorFlow.
-    :raises ModelError: if the model does not exist or is incomplete.
+    :raises ModelError: if a model does not exist, is incomplete, or is of the wrong
+        kind.
     """
 
     name = "tensorflow"
@@ -86,7 +99,20 @@ class TensorFlowProvider(LocalProvider):
                 "The network that classifies. Further models can be installed in the"
                 " folder that AUTOTAG_MODEL_DIR names.",
                 Input.CHOICE,
-                choices=model_file.available,
+                choices=classifiers,
+                refusal=refuse_as_classifier,
+            ),
+            Field(
+                "detector",
+                NO_DETECTOR,
+                checks.text,
+                "Detector",
+                "A second network that runs beside the model and finds single things,"
+                " such as people. An image takes several times as long. Detectors can"
+                " be installed in the folder that AUTOTAG_MODEL_DIR names.",
+                Input.CHOICE,
+                choices=detectors,
+                refusal=refuse_as_detector,
             ),
         ),
     )
@@ -97,52 +123,66 @@ class TensorFlowProvider(LocalProvider):
         model_dir: str | None = None,
         threads: int = 1,
         device: str | None = None,
+        detector: str = NO_DETECTOR,
     ) -> None:
-        self._file = model_file.find(model, model_dir)
+        self._files = _find(model, detector, model_dir)
+        self._file = self._files[0]
         self._threads = threads
         self._device = device
 
     @classmethod
     def options(cls, settings: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
-        """Return the chosen model, and the folder and device of the machine."""
+        """Return the chosen models, and the folder and device of the machine."""
         return {
             "model": settings["model"],
+            "detector": settings["detector"],
             "model_dir": machine.model_dir,
             "device": machine.tensorflow_device,
         }
 
     @classmethod
     def current_model(cls, settings: Mapping[str, Any], machine: Machine) -> str:
-        """Read the model's name and version from its description."""
-        return model_file.find(settings["model"], machine.model_dir).full_name
+        """Read the names and versions of the models from their descriptions."""
+        model, detector = settings["model"], settings["detector"]
+        return _joined_name(_find(model, detector, machine.model_dir))
+
+    @classmethod
+    def check_files(cls, settings: Mapping[str, Any], machine: Machine) -> None:
+        """Compare the files of the models with their checksums.
+
+        :raises ModelError: if a model does not exist, is of the wrong kind, or is
+            damaged.
+        """
+        for file in _find(settings["model"], settings["detector"], machine.model_dir):
+            file.check()
 
     @property
     def model(self) -> str:
-        """Return the model's name and version."""
-        return self._file.full_name
+        """Return the name and version of the model, and of the detector beside it."""
+        return _joined_name(self._files)
 
     @property
     def side(self) -> int:
-        """Return the side that still fills the network's input after the crop."""
-        return round(self._file.input.size / (self._file.input.crop or 1))
+        """Return the side that still fills the input of each network."""
+        return max(file.input.side for file in self._files)
 
     @property
     def forkable(self) -> bool:
-        """Whether LiteRT runs the model; TensorFlow's threads do not survive a fork."""
-        return self._file.format == LITERT and is_installed()
+        """Whether LiteRT runs all; TensorFlow's threads do not survive a fork."""
+        return is_installed() and all(file.format == LITERT for file in self._files)
 
     @property
     def files(self) -> Sequence[Path]:
-        """Return the folder of the model.
+        """Return the folders of the model and of the detector.
 
         A child with TensorFlow itself is not replaced when the model changes, so it
         may read all models, and it reads files of the system.
         """
-        folder = self._file.network.parent
+        folders = [file.network.parent for file in self._files]
         if self.forkable:
-            return [folder]
+            return folders
         system = [path.expanduser() for path in _READ_BY_TENSORFLOW]
-        return [BUNDLED, folder.parent, *system]
+        return [BUNDLED, *dict.fromkeys(folder.parent for folder in folders), *system]
 
     @property
     def devices(self) -> Sequence[str]:
@@ -157,67 +197,33 @@ class TensorFlowProvider(LocalProvider):
         :raises ModelError: if the network's file is damaged, or its input or output
             does not match ``model.toml`` and the labels.
         """
-        return [self._labels(self._run(self._pixels(image)), image) for image in images]
+        return [self._labels(self._model.run(image), image) for image in images]
 
-    def _pixels(self, image: Image) -> Array:
-        """Convert an image to the network's input.
+    @cached_property
+    def _model(self) -> OpenModel:
+        return OpenModel(self._file, self._threads, self._device)
 
-        :return: shape ``(1, size, size, 3)``.
-        """
-        import numpy as np
-        from PIL.Image import Resampling
-
-        wanted = self._file.input
-        small = image.resize(
-            (wanted.size, wanted.size),
-            Resampling[wanted.resize.upper()],
-            box=self._box(image),
-        )
-        values = np.asarray(small, dtype=np.float32)
-        if wanted.channels == "bgr":
-            values = values[:, :, ::-1]
-        mean, scale = (
-            np.array(each, np.float32) for each in (wanted.mean, wanted.scale)
-        )
-        pixels: Array = (values[np.newaxis] - mean) / scale
-        return pixels
-
-    def _box(self, image: Image) -> tuple[float, float, float, float]:
-        """Return the part that is classified: the square in the middle, or all."""
-        crop = self._file.input.crop
-        if crop is None:
-            return 0, 0, image.width, image.height
-        side = min(image.size) * crop
-        left, top = (image.width - side) / 2, (image.height - side) / 2
-        return left, top, left + side, top + side
-
-    def _run(self, pixels: Array) -> Outputs:
-        """Run the network and check its output."""
-        import numpy as np
-
-        outputs = self._network.run(pixels)
-        check_output(self._file, outputs.classes.shape)
-        if not np.isfinite(outputs.classes).all():
-            raise ModelError(f"The model {self._file.name} returned NaN or infinity.")
-        return outputs
+    @cached_property
+    def _detector(self) -> Detector | None:
+        file = self._files[-1]
+        if file.detector is None:
+            return None
+        return Detector(file, file.detector, self._threads, self._device)
 
     @cached_property
     def _general(self) -> GeneralLabels | None:
         spec, ids = self._file.heads, [label_id for label_id, _ in self._file.labels]
         return None if spec is None else GeneralLabels(spec, ids)
 
-    @cached_property
-    def _network(self) -> Network:
-        return open_network(self._file, self._threads, self._device)
-
     def _labels(self, outputs: Outputs, image: Image) -> list[Label]:
-        """Return the labels of the classes, of broader and of general concepts."""
-        confidences = self._confidences(outputs.classes[0])[: len(self._file.labels)]
+        """Return the labels of all parts of the model."""
+        confidences = self._model.confidences(outputs)
         classes = surest(self._of_classes(confidences))
         labels = [*classes, *self._broader.of(confidences)]
+        detected = self._detector.detect(image) if self._detector else []
         if self._general is None or outputs.embedding is None:
-            return ranked(labels)
-        return self._general.combine(labels, outputs.embedding, image)
+            return ranked(merged(labels, detected))
+        return self._general.combine(labels, outputs.embedding, image, detected)
 
     def _of_classes(self, shares: Array) -> list[Label]:
         """Return the labels of the classes themselves.
@@ -253,32 +259,6 @@ class TensorFlowProvider(LocalProvider):
             ignore=self._file.output.ignore,
         )
 
-    def _confidences(self, outputs: Array) -> Any:
-        """Apply the activation that the description names.
-
-        It is applied here, in float, because a quantised activation has only 256
-        different values.
-
-        :return: from 0 to 1, shape ``(width,)``.
-        :raises ModelError: if the activation is ``none`` and the output holds no
-            confidences.
-        """
-        import numpy as np
-
-        numbers = outputs.astype(np.float64)
-        if self._file.output.activation == SOFTMAX:
-            shares = np.exp(numbers - numbers.max())
-            return shares / shares.sum()
-        if self._file.output.activation == SIGMOID:
-            return np.exp(-np.logaddexp(0, -numbers))
-        if numbers.min() < -_ROUNDING or numbers.max() > 1 + _ROUNDING:
-            raise ModelError(
-                f"The model {self._file.name} returned numbers from"
-                f" {numbers.min():.3g} to {numbers.max():.3g}, which are not"
-                f" confidences: its output.activation is not {NONE!r}."
-            )
-        return np.clip(numbers, 0, 1)
-
     @cached_property
     def _names(self) -> tuple[list[tuple[str, str]], list[int]]:
         """The different names, and the name of each class.
@@ -293,3 +273,28 @@ class TensorFlowProvider(LocalProvider):
                 places[name] = len(different)
                 different.append((label_id, name))
         return different, [places[name] for _, name in self._file.labels]
+
+
+def _find(model: str, detector: str, model_dir: str | None) -> list[ModelFile]:
+    """Read the model, and the detector if there is one.
+
+    :raises ModelError: if one does not exist, or is of the wrong kind.
+    """
+    found = find_detector(detector, model_dir)
+    return [
+        find_classifier(model, model_dir),
+        *([] if found is None else [found]),
+    ]
+
+
+def _joined_name(files: Sequence[ModelFile]) -> str:
+    """Join names and versions, such as "efficientnet-lite0 2 + nanodet 1".
+
+    A name that is too long to be stored ends with a digest, so that it still differs
+    from all others.
+    """
+    name = " + ".join(file.full_name for file in files)
+    if len(name) <= _NAME_LENGTH:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST_LENGTH]
+    return f"{name[: _NAME_LENGTH - _DIGEST_LENGTH - 1]} {digest}"

@@ -29,7 +29,6 @@ from flask_autotag.errors import (
 )
 from flask_autotag.providers.registry import local_enabled
 from flask_autotag.settings.machine import Machine
-from flask_autotag.settings.resolution import Settings
 
 from ...hosts import ESPRESSO
 from .conftest import PATIENCE, SETTINGS, Tracked, classify, default_question, encode
@@ -115,9 +114,7 @@ class TestClassify:
     def test_a_model_that_is_not_there_any_more(
         self, make_pool: MakePool, tmp_path: Path
     ) -> None:
-        settings = Settings(
-            {**SETTINGS.values, "tensorflow": {"model": "gone", "enabled": True}}
-        )
+        settings = SETTINGS.with_value(("tensorflow", "model"), "gone")
         with pytest.raises(ModelError, match=r"^There is no model 'gone'; there are"):
             make_pool().classify(
                 Question(

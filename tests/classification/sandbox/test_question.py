@@ -163,6 +163,7 @@ def test_only_so_many_labels_are_read() -> None:
 def test_the_part_of_a_label() -> None:
     prediction = read_one(answer_of(["n1", "sky", 0.5, "general"], ["n2", "dog", 0.4]))
     assert [label.is_general for label in prediction.labels] == [True, False]
+    assert read_one(answer_of(["n1", "dog", 0.5, "detected"])).labels[0].is_detected
     for part in ("secret", None, ["general"]):
         with pytest.raises(ClassifierCrashed):
             read_one(answer_of(["n1", "sky", 0.5, part]))

@@ -53,5 +53,20 @@ def make_model(
     return folder
 
 
+def make_detector(
+    root: Path, name: str = "seer", allowed: str = "espresso = 0.5"
+) -> Path:
+    """Copy the bundled network to a folder below *root*, as a detector.
+
+    :param allowed: the lines of ``[detector.allowed]``.
+    """
+    changes = (
+        ('activation = "softmax"', 'activation = "sigmoid"'),
+        ("crop = 0.875", "letterbox = 114"),
+        ("[build]", f"[detector.allowed]\n{allowed}\n\n[build]"),
+    )
+    return make_model(root, name, changes=changes)
+
+
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()

@@ -12,6 +12,7 @@ from pathlib import Path
 from flask_autotag.classification.decode import decode
 from flask_autotag.errors import ModelError
 from flask_autotag.providers.base import Label
+from flask_autotag.providers.tensorflow.kinds import NO_DETECTOR
 from flask_autotag.providers.tensorflow.provider import TensorFlowProvider
 
 
@@ -22,13 +23,21 @@ class OneProcess:
     executor: Executor
 
     def classify(
-        self, root: Path, model: str, data: bytes, device: str | None = None
+        self,
+        root: Path,
+        model: str,
+        data: bytes,
+        device: str | None = None,
+        detector: str = NO_DETECTOR,
     ) -> list[Label]:
         """Classify an image with a model of the folder *root*.
 
+        :param detector: another model there, which runs beside it.
+
         :raises ModelError: with the message of the process's error.
         """
-        answer = self.executor.submit(_classify, root, model, data, device).result()
+        arguments = (root, model, data, device, detector)
+        answer = self.executor.submit(_classify, *arguments).result()
         if isinstance(answer, str):
             raise ModelError(answer)
         return answer
@@ -41,10 +50,12 @@ def one_process() -> Iterator[OneProcess]:
 
 
 def _classify(
-    root: Path, model: str, data: bytes, device: str | None
+    root: Path, model: str, data: bytes, device: str | None, detector: str
 ) -> list[Label] | str:
     try:
-        provider = TensorFlowProvider(model, str(root), device=device)
+        provider = TensorFlowProvider(
+            model, str(root), device=device, detector=detector
+        )
         [labels] = provider.classify([decode(data, provider.side)])
     except ModelError as error:
         return str(error)

@@ -14,13 +14,12 @@ from flask_autotag.providers.tensorflow.model_file import (
     BUNDLED,
     DESCRIPTION,
     LITERT,
-    SOFTMAX,
-    OutputSpec,
     available,
     find,
     read,
 )
 from flask_autotag.providers.tensorflow.provider import DEFAULT_MODEL
+from flask_autotag.providers.tensorflow.tensors_file import SOFTMAX, OutputSpec
 
 from .models import LABELS, NETWORK, make_model
 

@@ -16,6 +16,7 @@ from flask_autotag.errors import ModelError
 from flask_autotag.providers.base import LEAST_CONFIDENCE, MOST_LABELS, Label
 from flask_autotag.providers.concept_hierarchy import groups, hierarchy
 from flask_autotag.providers.tensorflow import model_file
+from flask_autotag.providers.tensorflow.open_model import activate
 from flask_autotag.providers.tensorflow.outputs import Outputs
 from flask_autotag.providers.tensorflow.provider import (
     DEFAULT_MODEL,
@@ -29,7 +30,8 @@ from .models import NETWORK, make_model, sha256
 PHOTOS = Path(__file__).parents[4] / "shared" / "photos"
 WHITE = Image.new("RGB", (300, 256), "white")
 
-CLASSES = model_file.find(DEFAULT_MODEL, None).labels
+BUNDLED = model_file.find(DEFAULT_MODEL, None)
+CLASSES = BUNDLED.labels
 NAMES = dict(CLASSES)
 
 
@@ -156,24 +158,6 @@ def test_images_of_any_shape_are_classified(
     check_labels(labels)
 
 
-def test_the_middle_of_an_image_is_looked_at(provider: TensorFlowProvider) -> None:
-    image = Image.new("RGB", (400, 200), "black")
-    image.paste("white", (112, 12, 288, 188))
-    pixels = provider._pixels(image)
-    assert pixels.shape == (1, 224, 224, 3)
-    assert pixels.dtype == np.float32
-    assert pixels[0, 0, 0, 0] == pytest.approx(1.0, abs=0.1)
-    assert pixels.min() == pytest.approx(1.0, abs=0.1)
-
-
-def test_pixels_are_scaled_as_the_model_was_trained(
-    provider: TensorFlowProvider,
-) -> None:
-    for color, value in (("black", -127 / 128), ("white", 1.0)):
-        pixels = provider._pixels(Image.new("RGB", (256, 256), color))
-        assert np.allclose(pixels, value)
-
-
 @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(0, 200))
 def test_any_logits_give_confidences(
     provider: TensorFlowProvider, seed: int, scale: float
@@ -194,7 +178,7 @@ class TestBroaderLabels:
         self, provider: TensorFlowProvider, seed: int, scale: float
     ) -> None:
         logits = np.random.default_rng(seed).normal(0, scale, 1000).astype(np.float32)
-        shares = provider._confidences(logits)
+        shares = activate(BUNDLED, logits)
         expected = {
             concept: min(1.0, sum(shares[place] for place in places))
             for concept, places in groups([each for each, _ in CLASSES]).items()
@@ -315,7 +299,7 @@ class TestSettings:
     def test_the_options_make_the_provider(self, tmp_path: Path) -> None:
         make_model(tmp_path, "mine")
         options: dict[str, Any] = TensorFlowProvider.options(
-            {"model": "mine", "enabled": True, "confidence_threshold": 0.5},
+            {"model": "mine", "detector": "none", "enabled": True},
             Machine(str(tmp_path)),
         )
         assert TensorFlowProvider(**options).model == "mine 2"

@@ -10,6 +10,7 @@ import pytest
 
 from flask_autotag import AssetRef
 from flask_autotag.host.assets import TYPE_LENGTH
+from flask_autotag.providers.base import DETECTED, GENERAL
 from flask_autotag.settings.stored_words import change_words
 from flask_autotag.settings.tag_names import tag_name
 
@@ -427,3 +428,21 @@ class TestScripts:
         answer = client.get(COMPLETE_URL, query_string={"q": typed}, headers=self.JSON)
         assert answer.json == {"words": words}
         assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_the_parts_of_the_model(office: Office, erik: Visitor) -> None:
+    with office.host.app.app_context():
+        store_labels(
+            office.host,
+            AssetRef("photo", "1"),
+            [("dog", 0.9), ("animal", 0.8), ("sky", 0.7)],
+            "shop",
+            concepts=ANIMALS,
+            parts={"dog": DETECTED, "sky": GENERAL},
+        )
+    page = erik.get(URL)
+    assert [" ".join(text.split()) for text in page.texts("tbody th")] == [
+        "dog detected",
+        "animal broader",
+        "sky general",
+    ]

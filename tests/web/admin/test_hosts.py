@@ -24,7 +24,17 @@ from .conftest import SHOP_URL, SYSTEM_URL, Office, Page, Visitor, open_office
 MAXIMUM = "setting.max_tags"
 ADDRESS = ("https", "vision", "googleapis", "com", "skip")
 #: Stored texts that are shown unchanged.
-VALUES = {"efficientnet", "lite", "en", "open", "photo", "model", "erik", "whale"}
+VALUES = {
+    "efficientnet",
+    "lite",
+    "none",
+    "en",
+    "open",
+    "photo",
+    "model",
+    "erik",
+    "whale",
+}
 PACKAGE = Path(flask_autotag.__file__).parent
 ROOT = Path(__file__).parents[3]
 

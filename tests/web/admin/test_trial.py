@@ -17,6 +17,7 @@ from flask_autotag.settings.stored_words import change_words
 from flask_autotag.settings.tag_names import TagName, tag_name
 
 from ...hosts import ESPRESSO, ESPRESSO_TAGS, store_labels
+from ...providers.tensorflow.models import make_detector
 from ...providers.vendors import Answer, vendor
 from .conftest import SHOP_URL, SYSTEM_URL, Office, Page, Visitor, open_office
 
@@ -278,3 +279,17 @@ class TestRecent:
         assert page.text("[data-trial] .at-error") == (
             "The application's image loader raised ConnectionError."
         )
+
+
+def test_a_detector_beside_the_model(sqlite_url: str, tmp_path: Path) -> None:
+    make_detector(tmp_path)
+    with open_office(sqlite_url, AUTOTAG_MODEL_DIR=str(tmp_path)) as office:
+        ada = office.visitor("ada")
+        data = ESPRESSO.read_bytes()
+        page = try_file(ada, data, **{"setting.tensorflow.detector": "seer"})
+    assert "efficientnet-lite0 2 + seer 2" in page.text("[data-trial]")
+    [row] = page.soup.select('tr[data-part="detected"]')
+    assert (row["data-label"], row.select("th")[0].get_text()) == (
+        "espresso",
+        "espresso detected",
+    )

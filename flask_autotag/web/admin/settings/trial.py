@@ -101,11 +101,11 @@ class TriedLabel:
 
     @property
     def part(self) -> str:
-        """The part of the model: ``general``, ``broader``, or empty for a class."""
+        """The part: ``general``, ``detected``, ``broader``, or empty for a class."""
         label = self.verdict.label
-        return (
-            "broader" if is_broader(label) else label.part if label.is_general else ""
-        )
+        if label.is_judged_alone:
+            return label.part
+        return "broader" if is_broader(label) else ""
 
     @property
     def concept(self) -> str | None:
