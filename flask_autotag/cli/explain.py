@@ -212,13 +212,7 @@ def _tables(labels: Iterable[ExplainedLabel]) -> Iterator[str]:
 
 def _with_part(label: ExplainedLabel) -> str:
     """Return a label, and the part of the model if it is not a class."""
-    parts = {
-        "broader": label.broader,
-        "general": label.general,
-        "detected": label.detected,
-    }
-    named = "".join(f" ({part})" for part, is_part in parts.items() if is_part)
-    return f"{label.label}{named}"
+    return f"{label.label} ({label.part})" if label.part else label.label
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

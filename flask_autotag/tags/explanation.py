@@ -119,6 +119,12 @@ class ExplainedLabel:
     general: bool
     detected: bool
 
+    @property
+    def part(self) -> str:
+        """The part: ``general``, ``detected``, ``broader``, or empty for a class."""
+        parts = ("general", "detected", "broader")
+        return next((part for part in parts if getattr(self, part)), "")
+
 
 @dataclass(frozen=True)
 class Decision:

@@ -49,6 +49,17 @@ def refused(host: Host, *arguments: str) -> str:
     return result.output.strip().splitlines()[-1]
 
 
+def remove_chosen(host: Host, name: str, field: tuple[str, str], other: str) -> None:
+    """Choose a model in an instance, and remove it once another one is chosen."""
+    desk = Desk(host)
+    desk.save({field: name}, "shop")
+    assert refused(host, "remove", name) == (
+        f"Error: The model {name} is chosen in shop. Choose another model there first."
+    )
+    desk.save({field: other}, "shop")
+    assert told(host, "remove", name) == f"The model {name} is deleted.\n"
+
+
 def test_a_folder_is_added_listed_checked_chosen_and_removed(
     host: Host, tmp_path: Path
 ) -> None:
@@ -64,13 +75,7 @@ def test_a_folder_is_added_listed_checked_chosen_and_removed(
     lines = told(host, "check").splitlines()
     assert [line.partition(":")[0] for line in lines] == ["efficientnet-lite0", "mine"]
 
-    desk = Desk(host)
-    desk.save({MODEL: "mine"}, "shop")
-    assert refused(host, "remove", "mine") == (
-        "Error: The model mine is chosen in shop. Choose another model there first."
-    )
-    desk.save({MODEL: "efficientnet-lite0"}, "shop")
-    assert told(host, "remove", "mine") == "The model mine is deleted.\n"
+    remove_chosen(host, "mine", MODEL, "efficientnet-lite0")
     assert "mine:" not in told(host, "list")
 
 
@@ -128,13 +133,7 @@ def test_a_detector_is_added_beside_the_model(host: Host, tmp_path: Path) -> Non
     assert (
         "seer: EfficientNet-Lite0 (ImageNet, int8); tflite, added, a detector"
     ) in told(host, "list")
-    desk = Desk(host)
-    desk.save({DETECTOR: "seer"}, "shop")
-    assert refused(host, "remove", "seer") == (
-        "Error: The model seer is chosen in shop. Choose another model there first."
-    )
-    desk.save({DETECTOR: "none"}, "shop")
-    assert told(host, "remove", "seer") == "The model seer is deleted.\n"
+    remove_chosen(host, "seer", DETECTOR, "none")
 
 
 def test_a_name_that_stands_for_no_detector(host: Host, tmp_path: Path) -> None:

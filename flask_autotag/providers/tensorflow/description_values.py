@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 #: The text for an option that is off.
@@ -103,36 +103,39 @@ def confidence(key: str, value: Any) -> float:
 
 def colour(key: str, value: Any) -> tuple[int, int, int]:
     """Return red, green and blue, from one number or a list; each is from 0 to 255."""
-    values = value if isinstance(value, list) else [value] * 3
-    numbers = [
-        int(number)
-        for each in values
-        if (number := _number(each)) is not None
-        and 0 <= number <= 255
-        and number == int(number)
-    ]
-    if len(values) != 3 or len(numbers) != 3:
+    numbers = _three(value, lambda number: 0 <= number <= 255 and number.is_integer())
+    if numbers is None:
         raise ValueError(
             f"{key} must be a whole number from 0 to 255, or a list of one for red,"
             f" green and blue, not {shown(value)}"
         )
-    red, green, blue = numbers
+    red, green, blue = map(int, numbers)
     return red, green, blue
 
 
 def per_channel(key: str, value: Any) -> tuple[float, float, float]:
     """Return a number for each channel, from one number or a list."""
-    values = value if isinstance(value, list) else [value] * 3
-    numbers = [
-        number
-        for each in values
-        if (number := _number(each)) is not None and abs(number) <= _MAX_NUMBER
-    ]
-    if len(values) != 3 or len(numbers) != 3:
+    numbers = _three(value, lambda number: abs(number) <= _MAX_NUMBER)
+    if numbers is None:
         raise ValueError(
             f"input.{key} must be one number of at most {_MAX_NUMBER:,}, or a list"
             f" of one for each channel, not {shown(value)}"
         )
+    return numbers
+
+
+def _three(
+    value: Any, is_valid: Callable[[float], bool]
+) -> tuple[float, float, float] | None:
+    """Return three numbers, from one number or a list; ``None`` if any is invalid."""
+    values = value if isinstance(value, list) else [value] * 3
+    numbers = [
+        number
+        for each in values
+        if (number := _number(each)) is not None and is_valid(number)
+    ]
+    if len(values) != 3 or len(numbers) != 3:
+        return None
     red, green, blue = numbers
     return red, green, blue
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Detector:
-    """Gives the allowed labels of a detector, each from a confidence of its own.
+    """A detector: a network, and the labels that it is allowed to give.
 
     The network scores each label by itself: several of them may be true. A label is
     given from the confidence in ``[detector.allowed]`` up; below it, and for all other

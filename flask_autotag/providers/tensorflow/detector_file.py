@@ -14,7 +14,7 @@ _SETTINGS = {"allowed"}
 
 @dataclass(frozen=True)
 class DetectorSpec:
-    """What makes a model a detector, which runs beside another model.
+    """The labels that a detector gives beside another model.
 
     :param allowed: the confidence from which a label is given, by its place among the
         model's labels. The other labels are never given.
