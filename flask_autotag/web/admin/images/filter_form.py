@@ -29,7 +29,7 @@ def _providers() -> Mapping[str, str]:
 
 
 def _tag_states() -> Mapping[str, str]:
-    return {"": gettext("With and without"), "1": gettext("Without tags")}
+    return {"": gettext("All"), "1": gettext("Without tags")}
 
 
 class FilterForm(PageForm):
@@ -51,7 +51,7 @@ class FilterForm(PageForm):
     provider = ListField(
         translatable("Provider"), id="autotag-provider", lines=_providers
     )
-    untagged = ListField(translatable("Tags"), id="autotag-untagged", lines=_tag_states)
+    untagged = ListField(translatable("Show"), id="autotag-untagged", lines=_tag_states)
     before = NumberField()
 
     @property
