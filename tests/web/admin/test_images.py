@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from flask import render_template_string
 
 from flask_autotag import AssetRef
 from flask_autotag.jobs.worker import Worker
@@ -417,6 +418,43 @@ class TestHistory:
         page = ada.get(str(page.one("[rel=next]")["href"]))
         assert page.texts(".at-changes strong") == ["“beach” was added to 1 image."]
         assert page.soup.select("[rel=next]") == []
+
+
+GALLERY = """
+{% from "autotag/macros.html" import bulk_bar, bulk_checkbox %}
+{{ bulk_bar("shop") }}
+{% for photo in photos %}{{ bulk_checkbox(photo, "shop") }}{% endfor %}
+"""
+
+
+class TestGallery:
+    """The macros on a page of the host."""
+
+    @pytest.fixture(autouse=True)
+    def gallery(self, office: Office) -> None:
+        @office.host.app.get("/gallery")
+        def show() -> str:
+            photos = [AssetRef("photo", each) for each in "12"]
+            return render_template_string(GALLERY, photos=photos)
+
+    def test_a_bar_and_its_checkboxes(self, office: Office, erik: Visitor) -> None:
+        page = erik.get("/gallery?page=2")
+        boxes = page.soup.select("[name=image]")
+        assert [box["aria-label"] for box in boxes] == [
+            "Select photo 1",
+            "Select photo 2",
+        ]
+        assert {box["form"] for box in boxes} == {page.one("form")["id"]}
+        images = [str(box["value"]) for box in boxes]
+        page = post(erik, command="add", word="beach", image=images, **hidden(page))
+        assert (page.location or "").startswith("/gallery?page=2&autotag_action=")
+        assert told(page) == "“beach” was added to 2 images."
+        assert told(undo(erik, page)) == "That was undone for 2 images."
+
+    def test_others_see_neither(self, office: Office) -> None:
+        for name in ("mia", None):
+            page = office.visitor(name).get("/gallery")
+            assert page.soup.select("form, input, link, script") == []
 
 
 class TestManyImages:
