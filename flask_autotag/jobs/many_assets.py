@@ -79,7 +79,7 @@ def decide(
     if is_one:
         _raise_first(refused)
     if not refs:
-        return BulkResult(refused=refused)
+        return BulkResult(refused=tuple(refused))
 
     def work(connection: Connection) -> tuple[dict[AssetRef, str], _Outcomes, _Refused]:
         tenants, unknown = _tenants(state, connection, refs, instance)
@@ -97,14 +97,16 @@ def decide(
     (tenants, outcomes, unknown), _ = state.database.write(session, work)
     for ref, tenant in tenants.items():
         outbox.note_decision(state, refs[ref], ref, tenant)
-    changed = [ref for ref in tenants if outcomes[ref] is ItemOutcome.CHANGED]
-    unchanged = [ref for ref in tenants if outcomes[ref] is not ItemOutcome.CHANGED]
-    return BulkResult(changed, unchanged, [*refused, *unknown])
+    with_outcome = {
+        outcome: tuple(ref for ref in tenants if outcomes[ref] is outcome)
+        for outcome in (ItemOutcome.CHANGED, ItemOutcome.UNCHANGED)
+    }
+    return BulkResult(*with_outcome.values(), (*refused, *unknown))
 
 
 def _selected(state: State, statement: Select[tuple[object]]) -> list[object]:
     """Return the objects that a host selects, from its current session."""
-    selected_mapper(statement)
+    selected_mapper(statement, "assets")
     session = state.database.host_session()
     if session is None:
         raise AssetError(
