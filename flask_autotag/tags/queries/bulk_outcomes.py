@@ -8,7 +8,7 @@ from sqlalchemy import Connection, exists, func, select
 
 from ...db.models import Models
 from ...host.assets import AssetRef
-from ..bulk_actions import DECIDED, ItemOutcome
+from ..bulk_actions import DECIDED, BulkAction, ItemOutcome
 
 
 def count_outcomes(
@@ -30,7 +30,7 @@ def count_outcomes(
 def images_with(
     connection: Connection,
     models: Models,
-    action_id: int,
+    action: BulkAction,
     outcome: ItemOutcome,
     limit: int,
 ) -> Sequence[AssetRef]:
@@ -39,7 +39,11 @@ def images_with(
     found = connection.execute(
         select(asset.c.asset_type, asset.c.asset_id)
         .join(item, item.c.asset_id == asset.c.id)
-        .where(item.c.action_id == action_id, item.c.outcome == outcome)
+        .where(
+            asset.c.instance == action.instance,
+            item.c.action_id == action.id,
+            item.c.outcome == outcome,
+        )
         .order_by(item.c.asset_id)
         .limit(limit)
     )

@@ -238,7 +238,7 @@ def _read(
     return Outcome(
         action,
         count_outcomes(connection, models, action_id),
-        images_with(connection, models, action_id, ItemOutcome.UNEXPECTED, _LISTED),
+        images_with(connection, models, action, ItemOutcome.UNEXPECTED, _LISTED),
         missing,
         invalid,
     )
