@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .db.tables import (
         AssetMixin,
         AssignmentMixin,
+        BulkActionMixin,
+        BulkItemMixin,
         CounterMixin,
         InquiryMixin,
         JobMixin,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from .extension import AutoTag
     from .host.assets import AssetRef, Upload
     from .host.signals import image_tagged, image_uploaded, tagging_failed
+    from .jobs.many_assets import BulkResult
     from .tags.explanation import Decision, ExplainedLabel, Explanation
     from .tags.queries.applied_tags import AppliedTag
     from .tags.queries.progress import Progress
@@ -57,6 +60,9 @@ __all__ = [
     "AssignmentMixin",
     "AutoTag",
     "AutoTagError",
+    "BulkActionMixin",
+    "BulkItemMixin",
+    "BulkResult",
     "ConfigurationError",
     "CounterMixin",
     "Decision",
@@ -99,6 +105,8 @@ _NAMES = {
     "db.tables": (
         "AssetMixin",
         "AssignmentMixin",
+        "BulkActionMixin",
+        "BulkItemMixin",
         "CounterMixin",
         "InquiryMixin",
         "JobMixin",
@@ -133,6 +141,7 @@ _NAMES = {
         "image_uploaded",
         "tagging_failed",
     ),
+    "jobs.many_assets": ("BulkResult",),
     "tags.explanation": (
         "Decision",
         "ExplainedLabel",

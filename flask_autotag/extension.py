@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from .classification.sandbox.pool import Pool
     from .db.models import Models
+    from .jobs.many_assets import BulkResult
     from .jobs.receivers import Adapter
     from .settings.fields import Section
     from .tags.decisions import Source
@@ -300,7 +301,7 @@ class AutoTag:
         name: str | None = None,
         session: Session | None = None,
     ) -> list[AppliedTag]:
-        """Return the tags of an asset: people's tags, then by falling confidence.
+        """Return the tags of an asset: pinned ones, people's, then by confidence.
 
         :param asset: a model instance, or an :class:`AssetRef`.
         :param instance: the tenant; ``None`` for any.
@@ -580,66 +581,100 @@ class AutoTag:
 
     def add_tag(
         self,
-        asset: object,
+        assets: object,
         tag: str,
         *,
         instance: str | None = None,
         person: str | None = None,
         name: str | None = None,
-    ) -> None:
-        """Add a tag to an asset, in the name of a person.
+    ) -> BulkResult:
+        """Add a tag to an asset or to many, in the name of a person.
 
         No provider removes it, and it has precedence in the maximum number of tags. A
         tag that was rejected before is applied again. The same transaction applies the
-        rules to the asset's other tags. ``accept_tag`` is the same method, for a
-        suggested tag.
+        rules to the other tags. ``accept_tag`` is the same method, for a suggested tag.
 
-        :param asset: a model instance that was flushed, or an :class:`AssetRef`.
+        Many assets are decided on in one transaction, and are one bulk action in the
+        history of each tenant, where it can be undone. Those that cannot be decided on
+        are left out and returned with the reason; for a single asset, it is raised.
+
+        :param assets: a model instance that was flushed, or an :class:`AssetRef`; or
+            several; or a ``Select`` of a mapped class, such as ``select(Photo)``.
         :param tag: the tag's name. A word that the vocabulary renames is stored under
             its new name.
         :param instance: the tenant; by default the one that :meth:`watch` finds for a
-            watched model, otherwise ``"default"``. If that tenant does not know the
+            watched model, otherwise ``"default"``. If that tenant does not know an
             asset, but exactly one does, that one is used.
         :param person: the person's name, for the history; by default the name that
             :meth:`user_namer` returns.
         :param name: which image of the instance, if :meth:`watch` named several; by
             default the one without a name, or the only one.
-        :raises AssetError: if *asset* cannot be named, has several images of which none
-            is chosen, or has no image of that name, or if several tenants know it and
-            none of them is the default.
+        :return: the assets whose tag has changed, and the others.
+        :raises AssetError: if a single asset cannot be named, has several images of
+            which none is chosen, or has no image of that name, or if several tenants
+            know it and none of them is the default; or if a ``Select`` selects no
+            objects of a mapped class.
         :raises ValueError: if *tag* cannot be a tag.
         """
-        from .jobs import asset_actions
+        from .jobs import many_assets
         from .tags.rules import APPLIED
 
-        asset_actions.decide(self._state(), asset, tag, APPLIED, instance, person, name)
+        return many_assets.decide(
+            self._state(), assets, tag, APPLIED, instance, person, name
+        )
 
     accept_tag = add_tag
 
     def reject_tag(
         self,
-        asset: object,
+        assets: object,
         tag: str,
         *,
         instance: str | None = None,
         person: str | None = None,
         name: str | None = None,
-    ) -> None:
-        """Reject a tag of an asset: only a person can apply it again, and no provider.
+    ) -> BulkResult:
+        """Reject a tag of an asset or of many: no provider can apply it again.
 
-        The same transaction applies the rules to the asset's other tags: a broader tag
-        may appear. ``remove_tag`` is the same method, for an applied tag.
+        Only a person can. The same transaction applies the rules to the other tags: a
+        broader tag may appear. ``remove_tag`` is the same method, for an applied tag.
 
-        :param asset: as in :meth:`add_tag`, and so are the others.
+        :param assets: as in :meth:`add_tag`, and so are the others.
         """
-        from .jobs import asset_actions
+        from .jobs import many_assets
         from .tags.rules import REJECTED
 
-        asset_actions.decide(
-            self._state(), asset, tag, REJECTED, instance, person, name
+        return many_assets.decide(
+            self._state(), assets, tag, REJECTED, instance, person, name
         )
 
     remove_tag = reject_tag
+
+    def pin_tags(
+        self,
+        asset: object,
+        tags: Iterable[str],
+        *,
+        instance: str | None = None,
+        person: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Pin tags to the front of an asset, in the name of a person.
+
+        :meth:`tags_for` returns them first, in this order. Each counts as added by the
+        person, as by :meth:`add_tag`. Tags that were pinned before and are not named
+        now stay as a person's tags, without a place at the front.
+
+        :param asset: a model instance that was flushed, or an :class:`AssetRef`.
+        :param tags: the names of tags; none to unpin all.
+        :param instance: as in :meth:`add_tag`, and so are the others.
+        :raises AssetError: as :meth:`add_tag` does.
+        :raises TypeError: if *tags* is a single text.
+        :raises ValueError: if a name cannot be a tag.
+        """
+        from .jobs import asset_actions
+
+        asset_actions.pin_tags(self._state(), asset, tags, instance, person, name)
 
     def untag(
         self, asset: object, *, instance: str | None = None, name: str | None = None

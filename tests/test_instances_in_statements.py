@@ -26,10 +26,14 @@ from flask_autotag import (
     image_uploaded,
 )
 from flask_autotag.host.assets import SYSTEM
+from flask_autotag.jobs.bulk_action_job import enqueue_action
 from flask_autotag.jobs.reapply_job import enqueue_for
 from flask_autotag.jobs.worker import Worker
 from flask_autotag.settings.stored_words import change_words
 from flask_autotag.settings.tag_names import tag_name
+from flask_autotag.tags import bulk_actions
+from flask_autotag.tags.queries.image_list import ImageFilter, matching
+from flask_autotag.tags.rules import APPLIED
 from flask_autotag.tags.threshold_proposals import LEAST_REJECTED
 from flask_autotag.testing import fake_labels
 
@@ -109,6 +113,7 @@ class Exercise:
                 self.questions,
                 self.decisions,
                 self.pages,
+                self.many_images,
                 self.json,
                 self.commands,
                 self.of_all,
@@ -291,6 +296,45 @@ class Exercise:
         for path in ("tags/shop", "tag/shop?key=dog", "words/shop", "history/shop"):
             self.visit(f"/autotag/{path}")
         self.visit("/autotag/activity/shop")
+
+    def many_images(self) -> None:
+        """Decide on many images at once: host code, the page, a job, and the undo."""
+        of_shop = select(self.host.Photo).where(self.host.Photo.tenant == "shop")
+        with self.step("many images"):
+            self.autotag.add_tag([self.ref(1), self.ref(2)], "Eva", instance="shop")
+            self.autotag.reject_tag(of_shop, "Eva")
+            self.autotag.pin_tags(self.ref(1), ["Ina"], instance="shop")
+        url = "/autotag/images/shop"
+        for query in ("", "?tag=dog", "?suggestion=wolf", "?untagged=1", "?q=1"):
+            self.visit(f"{url}{query}")
+        page = BeautifulSoup(self.visit(f"{url}?provider=tensorflow"), "html.parser")
+        images = [str(one["value"]) for one in page.select("[name=image]")]
+        with self.step("POST images"):
+            form = {"command": "add", "word": "Ute", "image": images}
+            answer = self.client.post(url, data=form, headers=HEADERS)
+            assert answer.status_code == 303, answer.text
+        self.visit(answer.location)
+        hidden = page.select("[data-autotag-bulk] input[type=hidden]")
+        form = {str(one["name"]): str(one["value"]) for one in hidden}
+        self.visit(url, **form, command="add", word="Uwe", everything="1")
+        self.visit("/autotag/history/shop")
+        state = self.autotag.state_of(self.app)
+        with self.step("a large bulk action"):
+            models = self.host.models
+            stored = state.stored_settings()
+            with state.database.begin() as own:
+                connection = own.connection()
+                action = bulk_actions.begin(
+                    connection, stored, "shop", tag_name("Kai"), APPLIED, None, "ada"
+                )
+                rows = matching(connection, models, "shop", ImageFilter())
+                bulk_actions.add_items(connection, models, action, rows)
+                enqueue_action(own, models, action)
+            self.work()
+            with state.database.begin() as own:
+                assert bulk_actions.begin_undo(own.connection(), models, action, "ada")
+                enqueue_action(own, models, action)
+            self.work()
 
     def json(self) -> None:
         named = {"type": "file", "id": "1"}

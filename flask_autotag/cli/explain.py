@@ -172,7 +172,7 @@ def _explain(
     """
     models = state.database.models
     known = state.database.transact(
-        lambda session: instances_of(session, models, asset)
+        lambda session: sorted(instances_of(session, models, [asset])[asset])
     )
     if not known or (instance is not None and instance not in known):
         others = f" These instances have it: {join_names(known)}." if known else ""

@@ -12,11 +12,12 @@ QUARANTINED, CANCELLED = "quarantined", "cancelled"
 #: The states of jobs that have ended.
 ENDED = (DONE, FAILED, QUARANTINED, CANCELLED)
 
-#: Kinds: a job tags one asset, or applies new settings to all assets of an instance.
-TAG, RULES = "tag", "rules"
+#: Kinds: a job tags one asset, applies new settings to all assets of an instance, or
+#: works through the assets of a bulk action.
+TAG, RULES, BULK_ACTION = "tag", "rules", "bulk"
 
-#: The asset type of a job of the kind RULES, which has no asset.
-RULES_TYPE = "autotag_rules"
+#: The asset types of jobs that have no asset.
+RULES_TYPE, BULK_ACTION_TYPE = "autotag_rules", "autotag_bulk_action"
 
 #: Priorities: workers claim bulk jobs when no fresh upload is due.
 FRESH, BULK = 0, 1

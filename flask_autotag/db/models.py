@@ -32,6 +32,8 @@ from .revisions import newest_revision
 from .tables import (
     AssetMixin,
     AssignmentMixin,
+    BulkActionMixin,
+    BulkItemMixin,
     CounterMixin,
     InquiryMixin,
     JobMixin,
@@ -66,6 +68,8 @@ class Models:
     provider_state: type[ProviderStateMixin]
     usage: type[UsageMixin]
     inquiry: type[InquiryMixin]
+    bulk_action: type[BulkActionMixin]
+    bulk_item: type[BulkItemMixin]
     revision: type[RevisionMixin]
 
     def __init__(
@@ -132,6 +136,8 @@ _MIXINS: dict[str, type[TableMixin]] = {
     "provider_state": ProviderStateMixin,
     "usage": UsageMixin,
     "inquiry": InquiryMixin,
+    "bulk_action": BulkActionMixin,
+    "bulk_item": BulkItemMixin,
     "revision": RevisionMixin,
 }
 
@@ -142,6 +148,8 @@ _REFERENCES = (
     ("counter", "tag_id", "tag"),
     ("prediction", "asset_id", "asset"),
     ("upload", "job_id", "job"),
+    ("bulk_item", "action_id", "bulk_action"),
+    ("bulk_item", "asset_id", "asset"),
 )
 
 _INFO = "flask_autotag.db.models"

@@ -65,6 +65,8 @@ class AssetMixin(TableMixin):
             ),
             # Finds bytes that a provider has answered, so that they are paid for once.
             Index("ix_autotag_asset_content", "sha256", "instance"),
+            # Lists the images of an instance, the latest first.
+            Index("ix_autotag_asset_instance", "instance", "id"),
         )
 
     @classmethod
@@ -147,6 +149,9 @@ class AssignmentMixin(TableMixin):
 
     ``asset_type`` and ``asset_number`` repeat the asset's type and id if the id is an
     integer, and are ``NULL`` otherwise: one index leads from a tag to the host's rows.
+
+    ``position`` orders the tags that a person pinned to the front of the asset; it is
+    ``NULL`` for all others.
     """
 
     __tablename__ = "autotag_assignment"
@@ -163,6 +168,7 @@ class AssignmentMixin(TableMixin):
     created_at: Mapped[datetime] = mapped_column(Moment)
     asset_type: Mapped[str | None] = mapped_column(String(TYPE_LENGTH))
     asset_number: Mapped[int | None] = mapped_column(BigInteger)
+    position: Mapped[int | None] = mapped_column(Integer)
 
     @classmethod
     def table_items(cls) -> tuple[SchemaItem, ...]:
@@ -184,6 +190,92 @@ class AssignmentMixin(TableMixin):
     @classmethod
     def table_options(cls) -> dict[str, Any]:
         """Store the tags of an asset side by side on SQLite, as InnoDB does."""
+        return {"sqlite_with_rowid": False}
+
+
+class BulkActionMixin(TableMixin):
+    """A decision of a person about one tag on many assets of an instance.
+
+    ``state`` is the state that the tag gets. ``expected`` is the state that an asset's
+    tag must have for it, or ``NULL`` for any. ``tag_key`` and ``tag_name`` are those of
+    the tag at that time. ``images`` and ``changed`` count the assets of the action and
+    those whose tag has changed.
+
+    ``phase`` is ``doing``, ``done``, ``undoing`` or ``undone``. ``undone_by`` is the
+    person who undid it, and ``restored`` counts the assets that got their tag back.
+
+    ``request_key`` is the key that a client gave its request, and ``request_digest``
+    the hash of that request: a repeated one is answered without another decision.
+    """
+
+    __tablename__ = "autotag_bulk_action"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    instance: Mapped[str] = mapped_column(String(INSTANCE_LENGTH))
+    state: Mapped[str] = mapped_column(String(10))
+    expected: Mapped[str | None] = mapped_column(String(10))
+    tag_key: Mapped[str] = mapped_column(Key)
+    tag_name: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    phase: Mapped[str] = mapped_column(String(10))
+    images: Mapped[int] = mapped_column(Integer, default=0)
+    changed: Mapped[int] = mapped_column(Integer, default=0)
+    restored: Mapped[int] = mapped_column(Integer, default=0)
+    decided_by: Mapped[str | None] = mapped_column(String(USER_LENGTH))
+    undone_by: Mapped[str | None] = mapped_column(String(USER_LENGTH))
+    request_key: Mapped[str | None] = mapped_column(String(64))
+    request_digest: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(Moment)
+
+    @classmethod
+    def table_items(cls) -> tuple[SchemaItem, ...]:
+        """Find the latest actions of an instance, and the action of a request."""
+        return (
+            UniqueConstraint(
+                "instance", "request_key", name="uq_autotag_bulk_action_request"
+            ),
+            Index("ix_autotag_bulk_action", "instance", "id"),
+        )
+
+    @classmethod
+    def table_options(cls) -> dict[str, Any]:
+        """Stop SQLite from using a key twice, as for assets."""
+        return {"sqlite_autoincrement": True}
+
+
+class BulkItemMixin(TableMixin):
+    """One asset of a bulk action.
+
+    ``outcome`` is ``NULL`` until the asset's turn, then ``changed``, ``unchanged`` or
+    ``unexpected`` if the tag was not in the expected state, and after an undo
+    ``restored`` or ``kept`` if somebody had decided again.
+
+    The columns that begin with ``old_`` repeat those of the assignment before the
+    decision; they are ``NULL`` if there was none. ``decided_at`` is the time of the
+    decision.
+    """
+
+    __tablename__ = "autotag_bulk_item"
+
+    action_id: Mapped[int] = mapped_column(
+        BigKey, primary_key=True, autoincrement=False
+    )
+    asset_id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    outcome: Mapped[str | None] = mapped_column(String(10))
+    old_state: Mapped[str | None] = mapped_column(String(10))
+    old_source: Mapped[str | None] = mapped_column(String(10))
+    old_decided_by: Mapped[str | None] = mapped_column(String(USER_LENGTH))
+    old_created_at: Mapped[datetime | None] = mapped_column(Moment)
+    old_position: Mapped[int | None] = mapped_column(Integer)
+    decided_at: Mapped[datetime | None] = mapped_column(Moment)
+
+    @classmethod
+    def table_items(cls) -> tuple[SchemaItem, ...]:
+        """Find the items of an asset that is deleted."""
+        return (UniqueConstraint("asset_id", "action_id", name="uq_autotag_bulk_item"),)
+
+    @classmethod
+    def table_options(cls) -> dict[str, Any]:
+        """Store the items of an action side by side on SQLite, as InnoDB does."""
         return {"sqlite_with_rowid": False}
 
 
@@ -238,8 +330,9 @@ class JobMixin(TableMixin):
     other workers on the same machine. ``claims``, ``failures`` and ``crashes`` count.
 
     A job of the kind ``rules`` has no asset: it applies new settings to the stored
-    predictions of all assets of its instance. ``done_to`` is the key of the last asset
-    that it has finished.
+    predictions of all assets of its instance. Nor has a job of the kind ``bulk``, whose
+    ``asset_id`` is the key of its bulk action. ``done_to`` is the key of the last asset
+    that such a job has finished.
     """
 
     __tablename__ = "autotag_job"

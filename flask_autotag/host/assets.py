@@ -173,7 +173,9 @@ def saved_ref(asset: object, asset_type: str | None = None) -> AssetRef:
 
 
 def listed(assets: object) -> list[object]:
-    """Return one asset, or several, as a list."""
+    """Return one asset, or several, as a list; a text counts as one, a wrong one."""
+    if isinstance(assets, (str, bytes)):
+        return [assets]
     if isinstance(assets, Iterable) and not _is_mapped(assets):
         return list(assets)
     return [assets]

@@ -29,7 +29,7 @@ from ..host.image_source import read
 from ..host.images import image_type, images_of, names_of
 from ..runtime.state import State
 from ..settings.tag_names import tag_name
-from ..tags import deciding, store
+from ..tags import pins, store
 from ..tags.explanation import Explanation
 from ..tags.explanation import explain as explain_labels
 from ..tags.queries import applied_tags
@@ -93,27 +93,23 @@ def _without_image(
     return applied_tags.tags_for(session, models, ref, tenant)
 
 
-def decide(
+def pin_tags(
     state: State,
     asset: object,
-    tag: str,
-    decision: str,
+    tags: Iterable[str],
     instance: str | None,
     person: str | None,
     name: str | None,
 ) -> None:
-    """Store a person's decision on one tag.
-
-    :param tag: the tag's name.
-    :param decision: :data:`.rules.APPLIED` or :data:`.rules.REJECTED`.
-    """
-    ref, decided = _one_image(state, asset, name), tag_name(tag)
+    """Pin a person's tags to the front of an image, in their order."""
+    if isinstance(tags, str):
+        raise TypeError(f"tags takes several tags: tags=[{tags!r}].")
+    ref, pinned = _one_image(state, asset, name), [tag_name(each) for each in tags]
     who = person or state.hooks.user_name()
 
     def work(connection: Connection) -> str:
         tenant = instance or _instance_of(state, connection, asset, ref)
-        stored = state.stored_settings()
-        deciding.decide(connection, stored, ref, tenant, decided, decision, who)
+        pins.pin(connection, state.stored_settings(), ref, tenant, pinned, who)
         return tenant
 
     outbox.note_decision(state, asset, ref, _write(state, asset, work))

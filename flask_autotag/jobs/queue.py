@@ -92,14 +92,18 @@ class Intent:
 
 
 def enqueue(
-    connection: Connection, models: Models, intent: Intent, priority: int = FRESH
+    connection: Connection,
+    models: Models,
+    intent: Intent,
+    priority: int = FRESH,
+    kind: str = TAG,
 ) -> int:
     """Write a job, unless a live job has the same asset and content.
 
     :return: the id of the new or live job.
     """
     table = models.job.__table__
-    row = _row(intent, intent.dedupe_key, priority)
+    row = _row(intent, intent.dedupe_key, priority, kind)
     if dialect_of(connection) in ("mysql", "mariadb"):
         job_id = _insert_or_find(connection, table, row)
     else:

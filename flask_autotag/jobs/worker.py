@@ -22,7 +22,7 @@ from ..classification.request import classified, question
 from ..classification.sandbox.pool import Interrupted
 from ..classification.sandbox.question import Answer, Question
 from ..db.errors import is_transient
-from ..db.job_states import CANCELLED, DONE, QUEUED, RULES, RUNNING
+from ..db.job_states import CANCELLED, DONE, QUEUED, RULES, RUNNING, TAG
 from ..errors import (
     LoaderError,
     NoImage,
@@ -38,7 +38,7 @@ from ..runtime.tally import Tally
 from ..runtime.timings import CLASSIFY, LOAD, STORE
 from ..settings.resolution import Settings
 from ..tags.store import Entry, store
-from . import claims, outcomes, reapply_job
+from . import bulk_action_job, claims, outcomes, reapply_job
 from .image_loading import load
 from .leases import Batch, Leases
 from .notify import notify
@@ -127,7 +127,7 @@ class Worker:
         if jobs:
             try:
                 with self._leases.hold(jobs) as batch:
-                    self._apply_rules(batch, patience)
+                    self._run_long_jobs(batch, patience)
                     self._finish(batch, self._classify(batch))
                     self._hand_back(batch)
             except BaseException as error:
@@ -166,25 +166,29 @@ class Worker:
         with self._app.app_context():
             claims.hand_back(self._state.database, jobs, PAUSE, error)
 
-    def _apply_rules(self, batch: Batch, patience: float) -> None:
-        """Run the jobs that apply new settings to existing images.
+    def _run_long_jobs(self, batch: Batch, patience: float) -> None:
+        """Run the jobs that go through many images without classifying them.
 
         :param patience: seconds after which an unfinished job is handed back.
         """
         end = time.monotonic() + patience
         for job in batch.jobs:
-            if job.kind != RULES:
+            if job.kind == TAG:
                 continue
             with self._failing(batch, job), self._app.app_context():
                 state: str | None = RUNNING
                 while state == RUNNING and self._may_continue(batch, job, end):
-                    job, state = reapply_job.step(
-                        self._app, self._state, job, self._lease
-                    )
+                    job, state = self._step(job)
                 if state != RUNNING:
                     batch.drop([job])
                 if state == DONE:
                     self._tally.add(DONE)
+
+    def _step(self, job: Job) -> tuple[Job, str | None]:
+        """Run the next step of a long job, in one transaction."""
+        if job.kind == RULES:
+            return reapply_job.step(self._app, self._state, job, self._lease)
+        return bulk_action_job.step(self._state, job, self._lease)
 
     def _may_continue(self, batch: Batch, job: Job, end: float) -> bool:
         late = time.monotonic() > end
@@ -244,7 +248,7 @@ class Worker:
         for job in _by_instance(batch.jobs):
             if self._stop.is_set() or batch.interrupted:
                 return
-            if job.kind == RULES or not batch.is_ours(job):
+            if job.kind != TAG or not batch.is_ours(job):
                 continue
             with self._failing(batch, job):
                 asked = self._question(job, settings, job.id in stored)
@@ -407,7 +411,7 @@ class Worker:
             logger.info("%s will be tried again: %s", job.asset, error)
             return
         logger.warning("%s was not tagged: %s", job.asset, error.log_text)
-        if job.kind == RULES:
+        if job.kind != TAG:
             return
         self._send_failure(job, error)
 

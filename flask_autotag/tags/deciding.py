@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
@@ -27,7 +29,7 @@ from .asset_rows import ensure_rows
 from .counters import counting
 from .decisions import PERSON, asset_columns, ensure_tags, write_decisions
 from .reapply import rejudge
-from .rules import REJECTED
+from .rules import APPLIED, REJECTED
 
 
 def decide(
@@ -63,12 +65,15 @@ def decide_on_rows(
     name: TagName,
     wanted: Mapping[int, tuple[AssetRef, str]],
     who: str | None,
-) -> None:
+) -> datetime:
     """Record a person's decisions about one tag on several assets.
+
+    A rejected tag is pinned no more.
 
     :param settings: the settings of the instance.
     :param wanted: each asset and the state that the tag gets, by the asset's row,
         which the caller has locked. The rows belong to *instance*.
+    :return: the time of the decisions, in UTC without a time zone.
     """
     vocabulary = settings.vocabulary
     name = vocabulary.called(name)
@@ -90,7 +95,11 @@ def decide_on_rows(
     assets = {asset_id: asset for asset_id, (asset, _) in wanted.items()}
     with rejudging(connection, models, settings, instance, assets):
         _delete_former_names(connection, models, wanted, name, vocabulary)
-        write_decisions(connection, models.assignment.__table__, rows)
+        more: dict[str, Any]
+        for state, more in ((APPLIED, {}), (REJECTED, {"position": None})):
+            of_state = [{**row, **more} for row in rows if row["state"] == state]
+            write_decisions(connection, models.assignment.__table__, of_state)
+    return now
 
 
 @contextmanager

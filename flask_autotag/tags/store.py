@@ -473,6 +473,6 @@ def delete_assets(connection: Connection, models: Models, ids: Collection[int]) 
     # SQLite ignores ON DELETE CASCADE unless foreign keys are switched on.
     with counting(connection, models, ids):
         connection.execute(delete(assignment).where(assignment.c.asset_id.in_(ids)))
-    prediction = models.prediction.__table__
-    connection.execute(delete(prediction).where(prediction.c.asset_id.in_(ids)))
+    for of_asset in (models.prediction.__table__, models.bulk_item.__table__):
+        connection.execute(delete(of_asset).where(of_asset.c.asset_id.in_(ids)))
     connection.execute(delete(table).where(table.c.id.in_(ids)))

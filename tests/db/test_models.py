@@ -30,6 +30,8 @@ from ..services import temporary_database
 TABLES = {
     "autotag_asset",
     "autotag_assignment",
+    "autotag_bulk_action",
+    "autotag_bulk_item",
     "autotag_counter",
     "autotag_inquiry",
     "autotag_job",

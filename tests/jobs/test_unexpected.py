@@ -32,7 +32,7 @@ def broken(*_: Any, **__: Any) -> Any:
 #: Functions that are called for a whole batch.
 STAGES = [
     (Leases, "hold"),
-    (Worker, "_apply_rules"),
+    (Worker, "_run_long_jobs"),
     (Pool, "slot"),
     (Worker, "_ask_remote"),
     (Worker, "_finish"),
@@ -124,7 +124,7 @@ def test_it_is_not_done_over_and_over(
         tries.append(1)
         raise RuntimeError("a mistake")
 
-    monkeypatch.setattr(Worker, "_apply_rules", fail)
+    monkeypatch.setattr(Worker, "_run_long_jobs", fail)
     monkeypatch.setattr(worker_threads, "FIRST_BATCH", 1)
     upload_photos(host, 5)
     state = host.autotag.state_of(host.app)

@@ -33,6 +33,7 @@ class AppliedTag:
     :param created_at: when the tag was applied, in UTC.
     :param providers: all providers that gave the tag, by confidence, highest first.
     :param person: the user who added or accepted it; ``None`` if the host named none.
+    :param pinned: whether a person pinned it to the front.
     """
 
     name: str
@@ -43,6 +44,7 @@ class AppliedTag:
     created_at: datetime
     providers: tuple[str, ...] = ()
     person: str | None = None
+    pinned: bool = False
 
 
 class Preloaded(ByAsset[Sequence[AppliedTag]]):
@@ -60,7 +62,7 @@ def tags_for(
     instance: str | None,
     state: str = APPLIED,
 ) -> list[AppliedTag]:
-    """Return the tags of one asset: tags from people first, then by confidence.
+    """Return the tags of one asset: pinned tags, people's tags, then by confidence.
 
     The parameters are those of :func:`tags_for_images`.
     """
@@ -121,12 +123,14 @@ def is_about(model: Any, refs: Iterable[AssetRef]) -> ColumnElement[bool]:
 
 
 def display_order(assigned: Any, key: ColumnElement[str]) -> list[ColumnElement[Any]]:
-    """Return the order of an asset's tags: tags from people, then by confidence.
+    """Return the order of an asset's tags: pinned, from people, then by confidence.
 
     :param assigned: has the columns of an assignment.
     :param key: the tag's key, which orders tags of equal confidence.
     """
     return [
+        assigned.position.is_(None),
+        assigned.position,
         assigned.source == PROVIDER,
         assigned.confidence.is_not(None),
         assigned.confidence.desc(),
@@ -146,6 +150,7 @@ def _tags(models: Models, state: str, instance: str | None) -> Select[Any]:
         assigned.created_at,
         assigned.providers,
         assigned.decided_by,
+        assigned.position,
         host.asset_type,
         host.asset_id,
     )
@@ -170,9 +175,11 @@ def _merged(rows: Iterable[Row[Any]]) -> list[AppliedTag]:
     return [_as_tag(row) for row in first.values()]
 
 
-def _place(row: Row[Any]) -> tuple[bool, bool, float]:
+def _place(row: Row[Any]) -> tuple[bool, int, bool, bool, float]:
     """Return the part of :func:`display_order` in which two images may differ."""
     return (
+        row.position is None,
+        row.position or 0,
         row.source == PROVIDER,
         row.confidence is not None,
         -(row.confidence or 0.0),
@@ -189,4 +196,5 @@ def _as_tag(row: Row[Any]) -> AppliedTag:
         created_at=row.created_at.replace(tzinfo=UTC),
         providers=tuple(row.providers.split(",")) if row.providers else (),
         person=row.decided_by,
+        pinned=row.position is not None,
     )

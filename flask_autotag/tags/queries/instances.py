@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from sqlalchemy import Connection, select, union
 from sqlalchemy.orm import Session
 
 from ...db.job_states import TAG
 from ...db.models import Models
+from ...db.sql import in_batches
 from ...errors import AssetError
 from ...host.assets import DEFAULT_INSTANCE, AssetRef
 from ..asset_rows import find_row, is_of
+from .applied_tags import is_about
 
 
 def instances_of(
-    session: Session | Connection, models: Models, asset: AssetRef
-) -> list[str]:
-    """List the instances with a row or a job of an asset."""
+    session: Session | Connection, models: Models, assets: Iterable[AssetRef]
+) -> dict[AssetRef, list[str]]:
+    """List the instances with a row or a job of each asset, by batches of assets."""
+    known: dict[AssetRef, list[str]] = {asset: [] for asset in assets}
     rows, jobs = models.asset.__table__, models.job.__table__
-    of_rows = select(rows.c.instance).where(
-        rows.c.asset_type == asset.type, rows.c.asset_id == asset.id
-    )
-    of_jobs = select(jobs.c.instance).where(
-        jobs.c.asset_type == asset.type,
-        jobs.c.asset_id == asset.id,
-        jobs.c.kind == TAG,
-    )
-    return sorted(session.execute(union(of_rows, of_jobs)).scalars())
+    for some in in_batches(known):
+        statement = union(
+            *(
+                select(table.c.instance, table.c.asset_type, table.c.asset_id).where(
+                    is_about(table.c, some), *only
+                )
+                for table, only in ((rows, ()), (jobs, (jobs.c.kind == TAG,)))
+            )
+        )
+        for row in session.execute(statement):
+            asset = AssetRef(row.asset_type, row.asset_id)
+            # MariaDB ignores spaces at the end of an id.
+            if asset in known:
+                known[asset].append(row.instance)
+    return known
 
 
 def is_known(session: Session, models: Models, asset: AssetRef, instance: str) -> bool:
@@ -42,18 +53,26 @@ def resolve_instance(
 ) -> str:
     """Find the instance of an asset if the caller names none.
 
+    See :func:`choose_instance` for the parameters and the error.
+    """
+    return choose_instance(asset, instances_of(session, models, [asset])[asset], usual)
+
+
+def choose_instance(asset: AssetRef, known: Sequence[str], usual: str | None) -> str:
+    """Choose the instance of an asset if the caller names none.
+
+    :param known: the instances that know the asset, from :func:`instances_of`.
     :param usual: returned if it knows the asset or no instance does. If only one other
         instance knows the asset, that one is returned. ``None`` stands for
         :data:`.DEFAULT_INSTANCE` where no instance knows the asset.
     :raises AssetError: if several others know it.
     """
-    known = instances_of(session, models, asset)
     if not known or usual in known:
         return usual or DEFAULT_INSTANCE
     if len(known) == 1:
         return known[0]
     others = "" if usual is None else f", and not of {usual}"
     raise AssetError(
-        f"{asset} is an image of {', '.join(known)}{others}. Pass one of them as"
-        " the argument instance."
+        f"{asset} is an image of {', '.join(sorted(known))}{others}. Pass one of them"
+        " as the argument instance."
     )

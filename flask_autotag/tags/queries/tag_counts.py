@@ -180,16 +180,17 @@ def _is_in(column: ColumnElement[Any], values: Select[Any]) -> ColumnElement[boo
     return column == any_(array)
 
 
-def selected_mapper(within: Select[Any]) -> Mapper[Any]:
+def selected_mapper(within: Select[Any], argument: str = "within") -> Mapper[Any]:
     """Return the mapper of the class that a host selects.
 
+    :param argument: the name of the host's argument, for the error.
     :raises AssetError: if *within* selects anything else.
     """
     described = within.column_descriptions if isinstance(within, Select) else []
     entity = described[0].get("entity") if described else None
     if not isinstance(entity, type):
         raise AssetError(
-            "within takes a Select of a mapped class, such as select(Photo), not"
+            f"{argument} takes a Select of a mapped class, such as select(Photo), not"
             f" {within!r:.80}."
         )
     return mapper_of(entity)

@@ -1,4 +1,4 @@
-"""The overview of all scopes, and the history of a scope's settings."""
+"""The overview of all scopes, and the history of a scope."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ..layout import base_context
 from ..translation import gettext
 from .activity.headline import Headline, headline
 from .filters import section_title
+from .images.action_list import read_actions
 from .scope import Scope
 from .setting_text import write
 
@@ -85,7 +86,7 @@ def index_page() -> str:
 
 
 def history_page(scope: Scope) -> str:
-    """Return the page with the latest changes of a scope's settings."""
+    """Return the page with the latest changes of a scope's settings and its actions."""
     state = current_state()
     fields = paths(state.sections)
 
@@ -108,6 +109,7 @@ def history_page(scope: Scope) -> str:
         "autotag/history.html",
         autotag_scope=scope,
         autotag_lines=lines,
+        autotag_actions=read_actions(state, scope),
         **base_context(),
     )
 

@@ -14,6 +14,7 @@ from ..translation import gettext
 if TYPE_CHECKING:
     from flask import Flask
 
+    from .images.bulk_bar import BulkBar
     from .review.image_tags import ImageTags
 
 
@@ -32,6 +33,7 @@ def register_pages(app: Flask, name: str, url_prefix: str | None) -> None:
         register_blueprint(app, make(name), url_prefix)
     # Globals: a template imports macros without the context of its processors.
     app.jinja_env.globals.setdefault("autotag_image", _image_tags)
+    app.jinja_env.globals.setdefault("autotag_bulk", _bulk_bar)
     app.jinja_env.globals.setdefault("autotag_text", gettext)
     app.jinja_env.globals.setdefault("autotag_url", system_url)
 
@@ -41,3 +43,10 @@ def _image_tags(asset: object, *arguments: Any, **named: Any) -> ImageTags:
     from .review.image_tags import image_tags
 
     return image_tags(asset, *arguments, **named)
+
+
+def _bulk_bar(*arguments: Any, **named: Any) -> BulkBar:
+    """Import :func:`.bulk_bar.bulk_bar` with its first use, and call it."""
+    from .images.bulk_bar import bulk_bar
+
+    return bulk_bar(*arguments, **named)

@@ -66,6 +66,13 @@ ROUTES = {
             has_system=False,
         ),
         Route(
+            "images",
+            "images.images_page.images_page",
+            REVIEW,
+            methods=_FORM,
+            has_system=False,
+        ),
+        Route(
             "explain",
             "review.explanation_page.explanation_page",
             REVIEW,

@@ -93,6 +93,7 @@ _NAVIGATION = {
     SETTINGS: translatable("Settings"),
     "tags": translatable("Tags"),
     "review": translatable("Review"),
+    "images": translatable("Images"),
     "activity": translatable("Activity"),
     "history": translatable("History"),
 }

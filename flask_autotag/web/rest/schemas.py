@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...db.job_states import ENDED, QUEUED, RULES, RUNNING, TAG
+from ...db.job_states import BULK_ACTION, ENDED, QUEUED, RULES, RUNNING, TAG
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
@@ -56,7 +56,7 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "Job": _object(
         id=_KEY,
         url={"type": "string", "format": "uri-reference"},
-        kind={"type": "string", "enum": [TAG, RULES]},
+        kind={"type": "string", "enum": [TAG, RULES, BULK_ACTION]},
         asset=_optional(_ref("Asset")),
         state={"type": "string", "enum": [QUEUED, RUNNING, *ENDED]},
         failures=_COUNT,

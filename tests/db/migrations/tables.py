@@ -158,6 +158,36 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "until": SEEN,
         },
     ],
+    "bulk_action": [
+        {
+            "id": 2**40,
+            "instance": "shop",
+            "state": "applied",
+            "expected": "suggested",
+            "tag_key": "😀",
+            "tag_name": "😀",
+            "phase": "done",
+            "images": 20,
+            "changed": 19,
+            "restored": 0,
+            "decided_by": "ada",
+            "request_key": "a key",
+            "request_digest": "f" * 64,
+            "created_at": NOON,
+        },
+    ],
+    "bulk_item": [
+        {
+            "action_id": 2**40,
+            "asset_id": number,
+            "outcome": "changed",
+            "old_state": "suggested",
+            "old_source": "provider",
+            "old_created_at": NOON,
+            "decided_at": NOON,
+        }
+        for number in range(2, 41, 2)
+    ],
 }
 
 Content = dict[str, list[dict[str, Any]]]

@@ -25,6 +25,7 @@ from .conftest import (
 
 EXPLAIN_URL = "/autotag/explain/shop?type=photo&id=1"
 EDIT_URL = "/autotag/edit/shop"
+IMAGES_URL = "/autotag/images/shop"
 
 SIGN_IN, FORBIDDEN, OPEN, MISSING, NO_METHOD = 302, 403, 200, 404, 405
 
@@ -35,6 +36,7 @@ PAGES: dict[str, tuple[int, int, int, int, int]] = {
     "/autotag/": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
     "/autotag/static/autotag.css": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
     "/autotag/static/activity.js": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
+    "/autotag/static/bulk.js": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
     "/autotag/static/review.js": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
     "/autotag/static/field.css": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
     "/autotag/static/field.js": (SIGN_IN, OPEN, OPEN, OPEN, OPEN),
@@ -56,12 +58,14 @@ PAGES: dict[str, tuple[int, int, int, int, int]] = {
     "/autotag/words/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
     "/autotag/review/shop": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN, OPEN),
     "/autotag/review/shop?tag=wolf": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN, OPEN),
+    IMAGES_URL: (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN, OPEN),
     EXPLAIN_URL: (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN, OPEN),
     "/autotag/complete/shop?q=d": (SIGN_IN, FORBIDDEN, FORBIDDEN, OPEN, OPEN),
     EDIT_URL: (NO_METHOD,) * 5,
     "/autotag/instances/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
     "/autotag/history/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
     "/autotag/review/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
+    "/autotag/images/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
     "/autotag/explain/nowhere": (SIGN_IN, FORBIDDEN, FORBIDDEN, FORBIDDEN, MISSING),
 }
 OUR_BLUEPRINTS = ("autotag", "autotag_instance", "autotag_api")
@@ -176,6 +180,9 @@ def test_what_editors_do(office: Office, place: int) -> None:
     image = office.signed("1", user=VISITORS[place] or "")
     answers = [
         visitor.send(EDIT_URL, form, image=image, add="cat"),
+        visitor.send(IMAGES_URL, form, image=image, command="add", word="fox"),
+        visitor.send(IMAGES_URL, form, command="undo", action="1"),
+        visitor.send(IMAGES_URL, form, image=image, command="add", word="pet"),
         visitor.send(
             "/autotag/review/shop",
             form,
@@ -185,8 +192,8 @@ def test_what_editors_do(office: Office, place: int) -> None:
         ),
     ]
     wanted = 303 if expected == OPEN else expected
-    assert [answer.status for answer in answers] == [wanted, wanted]
-    decided = {"cat": VISITORS[place], "wolf": VISITORS[place]}
+    assert [answer.status for answer in answers] == [wanted] * len(answers)
+    decided = dict.fromkeys(("cat", "pet", "wolf"), VISITORS[place])
     found = office.tags("1")
     assert found.pop("dog") == "tensorflow"
     assert found == (decided if expected == OPEN else {})
@@ -272,12 +279,13 @@ def test_the_overview_links_what_one_may_open(office: Office) -> None:
         "/autotag/activity/shop",
         "/autotag/history/shop",
     ]
-    assert links("erik") == ["/autotag/review/shop"]
+    assert links("erik") == ["/autotag/review/shop", IMAGES_URL]
     assert links("ada")[:2] == [SYSTEM_URL, "/autotag/system/tags"]
-    assert links("ada")[-5:] == [
+    assert links("ada")[-6:] == [
         SHOP_URL,
         "/autotag/tags/shop",
         "/autotag/review/shop",
+        IMAGES_URL,
         "/autotag/activity/shop",
         "/autotag/history/shop",
     ]
@@ -303,12 +311,13 @@ def test_the_pages_of_an_instance_lead_to_each_other(office: Office) -> None:
         ("/autotag/activity/shop", "Activity"),
         ("/autotag/review/shop", "Review"),
         ("/autotag/review/shop?tag=wolf", "Review"),
+        (IMAGES_URL, "Images"),
     ):
         page = ada.get(path)
         assert page.texts("[aria-current=page]") == [title]
         assert {"Settings", "History"} <= set(page.texts(".at-tabs a"))
-    # A single page needs no navigation.
-    assert office.visitor("erik").get("/autotag/review/shop").texts(".at-tabs a") == []
+    erik = office.visitor("erik").get("/autotag/review/shop")
+    assert erik.texts(".at-tabs a") == ["Review", "Images"]
 
 
 def test_without_a_lister_there_are_those_with_images_or_settings(host: Host) -> None:

@@ -446,3 +446,26 @@ def test_the_parts_of_the_model(office: Office, erik: Visitor) -> None:
         "animal broader",
         "sky general",
     ]
+
+
+def test_tags_are_pinned_to_the_front(sqlite_url: str) -> None:
+    with open_office(sqlite_url) as office:
+        office.store("1", ("dog", 0.9), ("grass", 0.8), ("ball", 0.7))
+        erik = office.visitor("erik")
+
+        def press(button: str, tag: str) -> Page:
+            form, image = Page(200, "", None), office.signed("1")
+            return erik.send("/autotag/edit/shop", form, image=image, **{button: tag})
+
+        assert press("pin", "ball").status == 303
+        page = erik.get(press("pin", "grass").location or "")
+        assert page.text(".at-notice") == "“grass” was pinned to the front."
+        assert [*office.tags("1")] == ["grass", "ball", "dog"]
+        buttons = [one["aria-label"] for one in page.soup.select("[name*=pin]")]
+        assert buttons == ["Unpin grass", "Unpin ball", "Pin dog to the front"]
+        page = erik.get(press("unpin", "grass").location or "")
+        assert page.text(".at-notice") == "“grass” is no longer pinned."
+        assert [*office.tags("1")] == ["ball", "grass", "dog"]
+        page = press("pin", "fox")
+        assert page.status == 409
+        assert page.text(".at-alert") == "“fox” is no longer a tag of this image."

@@ -56,6 +56,7 @@ PAGES = (
     "/autotag/history/shop",
     REVIEW,
     f"{REVIEW}?tag=wolf",
+    "/autotag/images/shop",
     "/autotag/explain/shop?type=photo&id=1",
     "/autotag/complete/shop?q=s",
 )

@@ -38,11 +38,14 @@ def upgrade() -> None:
     _create_queue()
     _create_settings()
     _create_providers()
+    _create_bulk_actions()
 
 
 def downgrade() -> None:
     """Drop each table before the tables that it refers to."""
     for model in (
+        "bulk_item",
+        "bulk_action",
         "inquiry",
         "usage",
         "provider_state",
@@ -105,7 +108,10 @@ def _create_tags() -> None:
         Column("no_image", Boolean(), nullable=False),
         PrimaryKeyConstraint("id"),
         UniqueConstraint("asset_type", "asset_id", "instance", name="uq_autotag_asset"),
-        indexes={"ix_autotag_asset_content": ["sha256", "instance"]},
+        indexes={
+            "ix_autotag_asset_content": ["sha256", "instance"],
+            "ix_autotag_asset_instance": ["instance", "id"],
+        },
         sqlite_autoincrement=True,
     )
     create_table(
@@ -122,6 +128,7 @@ def _create_tags() -> None:
         Column("created_at", _MOMENT, nullable=False),
         Column("asset_type", String(350)),
         Column("asset_number", BigInteger()),
+        Column("position", Integer()),
         PrimaryKeyConstraint("asset_id", "tag_id"),
         UniqueConstraint(
             "tag_id", "state", "asset_id", name="uq_autotag_assignment_tag"
@@ -258,4 +265,48 @@ def _create_providers() -> None:
         Column("until", Double(), nullable=False),
         PrimaryKeyConstraint("instance", "provider", "sha256"),
         indexes={"ix_autotag_inquiry_until": ["until"]},
+    )
+
+
+def _create_bulk_actions() -> None:
+    create_table(
+        "bulk_action",
+        Column("id", _BIG_KEY, nullable=False),
+        Column("instance", String(64), nullable=False),
+        Column("state", String(10), nullable=False),
+        Column("expected", String(10)),
+        Column("tag_key", _WORD_KEY, nullable=False),
+        Column("tag_name", String(100), nullable=False),
+        Column("phase", String(10), nullable=False),
+        Column("images", Integer(), nullable=False),
+        Column("changed", Integer(), nullable=False),
+        Column("restored", Integer(), nullable=False),
+        Column("decided_by", String(100)),
+        Column("undone_by", String(100)),
+        Column("request_key", String(64)),
+        Column("request_digest", String(64)),
+        Column("created_at", _MOMENT, nullable=False),
+        PrimaryKeyConstraint("id"),
+        UniqueConstraint(
+            "instance", "request_key", name="uq_autotag_bulk_action_request"
+        ),
+        indexes={"ix_autotag_bulk_action": ["instance", "id"]},
+        sqlite_autoincrement=True,
+    )
+    create_table(
+        "bulk_item",
+        Column("action_id", _BIG_KEY, autoincrement=False, nullable=False),
+        Column("asset_id", _BIG_KEY, autoincrement=False, nullable=False),
+        Column("outcome", String(10)),
+        Column("old_state", String(10)),
+        Column("old_source", String(10)),
+        Column("old_decided_by", String(100)),
+        Column("old_created_at", _MOMENT),
+        Column("old_position", Integer()),
+        Column("decided_at", _MOMENT),
+        PrimaryKeyConstraint("action_id", "asset_id"),
+        UniqueConstraint("asset_id", "action_id", name="uq_autotag_bulk_item"),
+        reference("bulk_item", "action_id", "bulk_action"),
+        reference("bulk_item", "asset_id", "asset"),
+        sqlite_with_rowid=False,
     )

@@ -17,12 +17,15 @@ class ReviewAction:
     :param state: the state afterwards.
     :param done: the message of success.
     :param late: the message if the tag is no longer in the state :attr:`standing`.
+    :param is_pinned: whether the tag is pinned to the front afterwards; ``None`` for a
+        decision about the tag itself.
     """
 
     standing: str | None
     state: str
     done: str
     late: str = ""
+    is_pinned: bool | None = None
 
     def sentence(self, tag: str) -> str:
         """Return the message of success."""
@@ -37,6 +40,7 @@ class ReviewAction:
 
 
 _LATE = translatable("“%(tag)s” is no longer suggested for this image.")
+_REMOVED = translatable("“%(tag)s” is no longer a tag of this image.")
 _APPLIED = translatable(
     "“%(tag)s” is already a tag of this image and no longer a suggestion. Remove the"
     " tag if it is wrong."
@@ -46,10 +50,21 @@ _APPLIED = translatable(
 ACTIONS = {
     "add": ReviewAction(None, APPLIED, translatable("“%(tag)s” was added.")),
     "remove": ReviewAction(
+        APPLIED, REJECTED, translatable("“%(tag)s” was removed."), _REMOVED
+    ),
+    "pin": ReviewAction(
         APPLIED,
-        REJECTED,
-        translatable("“%(tag)s” was removed."),
-        translatable("“%(tag)s” is no longer a tag of this image."),
+        APPLIED,
+        translatable("“%(tag)s” was pinned to the front."),
+        _REMOVED,
+        is_pinned=True,
+    ),
+    "unpin": ReviewAction(
+        APPLIED,
+        APPLIED,
+        translatable("“%(tag)s” is no longer pinned."),
+        _REMOVED,
+        is_pinned=False,
     ),
     "accept": ReviewAction(
         SUGGESTED, APPLIED, translatable("“%(tag)s” was accepted."), _LATE

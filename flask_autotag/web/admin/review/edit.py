@@ -22,6 +22,7 @@ from .choice import ACTIONS, ReviewAction
 from .edit_form import EditForm
 from .explanation_page import show_explanation
 from .image_tags import ImageTags, explain_url
+from .pinning import pin_one
 
 #: The most completions of a word.
 _OFFERED = 10
@@ -48,7 +49,8 @@ def edit(scope: Scope) -> ResponseReturnValue:
     if is_done is None:
         return _refuse_form(form, _gone(), 404)
     if not is_done:
-        sentence = choice.excuse(name.name, applied=_has(scope, asset, name))
+        is_late = choice.is_pinned is None and _has(scope, asset, name)
+        sentence = choice.excuse(name.name, applied=is_late)
         return _refuse(scope, form, asset, sentence, 409)
     if wants_json():
         return _answer(scope, form, asset, message=choice.sentence(name.name))
@@ -93,6 +95,10 @@ def _decide(scope: Scope, row: int, name: TagName, choice: ReviewAction) -> bool
         asset = lock_assets(session, models, instance, [row]).get(row)
         if asset is None:
             return None
+        if choice.is_pinned is not None:
+            return pin_one(
+                session, stored, asset, instance, name, who, is_pinned=choice.is_pinned
+            )
         if choice.standing is None:
             deciding.decide(
                 session.connection(), stored, asset, instance, name, choice.state, who

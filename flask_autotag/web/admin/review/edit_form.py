@@ -31,6 +31,8 @@ class EditForm(PageForm):
     remove = ButtonField()
     accept = ButtonField()
     reject = ButtonField()
+    pin = ButtonField()
+    unpin = ButtonField()
 
     @property
     def pressed(self) -> str:

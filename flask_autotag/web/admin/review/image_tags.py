@@ -210,10 +210,10 @@ def image_tags(
     hooks = current_state().hooks
     ref = saved_ref(asset, hooks.watches.type_of_one(asset, name))
     tenant = instance or hooks.instance_of(asset, ref.type)
-    return ImageTags(ref, tenant, next or _current_path())
+    return ImageTags(ref, tenant, next or current_path())
 
 
-def _current_path() -> str | None:
+def current_path() -> str | None:
     """Return the path of the current page, or ``None`` if a link cannot lead to it."""
     if not has_request_context() or request.method not in ("GET", "HEAD"):
         return None
