@@ -97,11 +97,9 @@ def decide(
     (tenants, outcomes, unknown), _ = state.database.write(session, work)
     for ref, tenant in tenants.items():
         outbox.note_decision(state, refs[ref], ref, tenant)
-    with_outcome = {
-        outcome: tuple(ref for ref in tenants if outcomes[ref] is outcome)
-        for outcome in (ItemOutcome.CHANGED, ItemOutcome.UNCHANGED)
-    }
-    return BulkResult(*with_outcome.values(), (*refused, *unknown))
+    changed = tuple(ref for ref in tenants if outcomes[ref] is ItemOutcome.CHANGED)
+    others = tuple(ref for ref in tenants if outcomes[ref] is not ItemOutcome.CHANGED)
+    return BulkResult(changed, others, (*refused, *unknown))
 
 
 def _selected(state: State, statement: Select[tuple[object]]) -> list[object]:

@@ -216,7 +216,7 @@ def test_an_error_takes_all_back(inside: Host, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_new_objects_of_a_watched_model_keep_their_tags(inside: Host) -> None:
-    """A new row forgets a former image of its key, but no decision about the new one."""
+    """A new row forgets a former image of its key, but no decision about it."""
     inside.autotag.watch(inside.Photo, lambda each: b"bytes")
     session = inside.db.session
     photos = [inside.Photo(path=f"{number}.jpg") for number in range(3)]

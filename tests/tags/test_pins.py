@@ -99,11 +99,13 @@ def test_a_pin_moves_to_the_new_name_of_its_word(filled: Host) -> None:
 def test_the_maximum_counts_them_as_a_persons(host_database_url: str) -> None:
     from ..hosts import make_host
 
-    with make_host(host_database_url, AUTOTAG_MAX_TAGS=2) as host:
-        with host.app.app_context():
-            store_labels(host, PHOTO, LABELS)
-            host.autotag.pin_tags(PHOTO, ["Rex"])
-            assert names(host) == ["Rex", "dog"]
+    with (
+        make_host(host_database_url, AUTOTAG_MAX_TAGS=2) as host,
+        host.app.app_context(),
+    ):
+        store_labels(host, PHOTO, LABELS)
+        host.autotag.pin_tags(PHOTO, ["Rex"])
+        assert names(host) == ["Rex", "dog"]
 
 
 def test_pins_of_an_object_follow_its_transaction(filled: Host) -> None:
