@@ -306,12 +306,18 @@ class Exercise:
                     f"{API}/{path}", query_string=query, headers=HEADERS
                 )
                 assert answer.status_code == 200, answer.text
-        for path, body in (
-            ("decisions", {**named, "tag": "Ida", "decision": "add"}),
-            ("jobs", named),
+        many = {"assets": [named], "tag": "Ida", "decision": "remove", "key": "k"}
+        for method, path, body in (
+            ("POST", "decisions", {**named, "tag": "Ida", "decision": "add"}),
+            ("POST", "decisions/bulk", many),
+            ("POST", "decisions/bulk", many),
+            ("PUT", "pins", {**named, "tags": ["Ida"]}),
+            ("POST", "jobs", named),
         ):
-            with self.step(f"POST {path}"):
-                answer = self.client.post(f"{API}/{path}", json=body, headers=HEADERS)
+            with self.step(f"{method} {path}"):
+                answer = self.client.open(
+                    f"{API}/{path}", method=method, json=body, headers=HEADERS
+                )
                 assert answer.status_code in (200, 202), answer.text
         with self.step("GET job"):
             self.client.get(answer.json["url"], headers=HEADERS)
