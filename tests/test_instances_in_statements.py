@@ -350,11 +350,28 @@ class Exercise:
             ("retry", *of_shop),
             ("vocabulary", "export", *of_shop),
             ("settings", "show", *of_shop),
+            ("tag", "--add", "Pia", "--where-tag", "dog", *of_shop),
+            ("tag", "--remove", "Pia", "--from", str(self.listed()), *of_shop),
+            (
+                "tag",
+                "--add",
+                "Pia",
+                "--from",
+                str(self.listed()),
+                "--dry-run",
+                *of_shop,
+            ),
             ("worker", "--drain"),
         ):
             with self.step(" ".join(arguments)):
                 result = runner.invoke(args=["autotag", *arguments])
                 assert result.exit_code == 0, (arguments, result.output)
+
+    def listed(self) -> Path:
+        """Write a file with the names of some images."""
+        file = self.folder / "images.txt"
+        file.write_text("file 1\nfile 2\n")
+        return file
 
     def of_all(self) -> None:
         """Calls and commands for all instances."""
