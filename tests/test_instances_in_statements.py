@@ -350,12 +350,18 @@ class Exercise:
                     f"{API}/{path}", query_string=query, headers=HEADERS
                 )
                 assert answer.status_code == 200, answer.text
-        for path, body in (
-            ("decisions", {**named, "tag": "Ida", "decision": "add"}),
-            ("jobs", named),
+        many = {"assets": [named], "tag": "Ida", "decision": "remove", "key": "k"}
+        for method, path, body in (
+            ("POST", "decisions", {**named, "tag": "Ida", "decision": "add"}),
+            ("POST", "decisions/bulk", many),
+            ("POST", "decisions/bulk", many),
+            ("PUT", "pins", {**named, "tags": ["Ida"]}),
+            ("POST", "jobs", named),
         ):
-            with self.step(f"POST {path}"):
-                answer = self.client.post(f"{API}/{path}", json=body, headers=HEADERS)
+            with self.step(f"{method} {path}"):
+                answer = self.client.open(
+                    f"{API}/{path}", method=method, json=body, headers=HEADERS
+                )
                 assert answer.status_code in (200, 202), answer.text
         with self.step("GET job"):
             self.client.get(answer.json["url"], headers=HEADERS)
@@ -388,11 +394,28 @@ class Exercise:
             ("retry", *of_shop),
             ("vocabulary", "export", *of_shop),
             ("settings", "show", *of_shop),
+            ("tag", "--add", "Pia", "--where-tag", "dog", *of_shop),
+            ("tag", "--remove", "Pia", "--from", str(self.listed()), *of_shop),
+            (
+                "tag",
+                "--add",
+                "Pia",
+                "--from",
+                str(self.listed()),
+                "--dry-run",
+                *of_shop,
+            ),
             ("worker", "--drain"),
         ):
             with self.step(" ".join(arguments)):
                 result = runner.invoke(args=["autotag", *arguments])
                 assert result.exit_code == 0, (arguments, result.output)
+
+    def listed(self) -> Path:
+        """Write a file with the names of some images."""
+        file = self.folder / "images.txt"
+        file.write_text("file 1\nfile 2\n")
+        return file
 
     def of_all(self) -> None:
         """Calls and commands for all instances."""

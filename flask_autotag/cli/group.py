@@ -31,6 +31,7 @@ class _Group(AppGroup):
         from .retag import retag
         from .settings import rotate_keys, settings_cli
         from .tables import downgrade_db, init_db, upgrade_db
+        from .tag import tag_images
         from .vocabulary import vocabulary_cli
 
         for command in (
@@ -43,6 +44,7 @@ class _Group(AppGroup):
             purge_jobs,
             doctor,
             tag_untagged,
+            tag_images,
             retag,
             untag,
             commit,

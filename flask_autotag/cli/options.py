@@ -137,11 +137,14 @@ def asset_count(state: State, scope: AssetFilter) -> int:
     return state.database.transact(lambda session: count_assets(session, models, scope))
 
 
-def echo_skipped(skipped: Skipped) -> None:
-    """Print the images that could not be read, to standard error."""
+def echo_skipped(skipped: Skipped, what: str = "could not be read") -> None:
+    """Print the images that were left out, to standard error.
+
+    :param what: the end of a sentence that begins with their number.
+    """
     if not skipped.count:
         return
-    click.echo(f"{counted(skipped.count, 'image')} could not be read:", err=True)
+    click.echo(f"{counted(skipped.count, 'image')} {what}:", err=True)
     for sentence in skipped.named:
         click.echo(f"    {sentence}", err=True)
     if skipped.count > len(skipped.named):

@@ -40,8 +40,9 @@ def step(state: State, job: Job, lease: float) -> tuple[Job, str | None]:
     models = state.database.models
 
     def work(session: Session) -> tuple[int | None, bool]:
-        lock_writers(session, models.asset.__table__)
-        last = _work_through(session, state, job)
+        last = next_portion(
+            session, state, job.instance, int(job.asset.id), job.done_to or 0
+        )
         if last is None:
             ours = outcomes.finish(session, models, [job])
         else:
@@ -56,21 +57,25 @@ def step(state: State, job: Job, lease: float) -> tuple[Job, str | None]:
     return replace(job, done_to=last), DONE if last is None else RUNNING
 
 
-def _work_through(session: Session, state: State, job: Job) -> int | None:
+def next_portion(
+    session: Session, state: State, instance: str, action_id: int, after: int
+) -> int | None:
     """Decide on the next items of an action, or undo them.
 
+    :param after: the row of the last item of the portion before; 0 for the first.
     :return: the row of the last one; ``None`` if there was none, or no action.
     """
     models, stored = state.database.models, state.stored_settings()
+    lock_writers(session, models.asset.__table__)
     connection = session.connection()
-    action = bulk_actions.read(connection, models, int(job.asset.id), job.instance)
+    action = bulk_actions.read(connection, models, action_id, instance, lock=True)
     if action is None:
         return None
-    rows = bulk_actions.next_items(connection, models, action, job.done_to or 0)
+    rows = bulk_actions.next_items(connection, models, action, after)
     if not rows:
         bulk_actions.finish(connection, models, action)
         return None
-    assets = lock_assets(session, models, job.instance, rows)
+    assets = lock_assets(session, models, instance, rows)
     work = bulk_decisions.undo if action.phase == UNDOING else bulk_decisions.decide
     outcome = work(connection, stored, action, assets)
     bulk_actions.count(connection, models, action, outcome.values())

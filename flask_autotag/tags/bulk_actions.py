@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Select, func, insert, literal, select, update
 
 from ..db.columns import user_text
 from ..db.models import Models
-from ..db.sql import rows_changed, utc_now
+from ..db.sql import dialect_of, insert_or_ignore, rows_changed, utc_now
 from ..settings.stored import StoredSettings
 from ..settings.tag_names import TagName
 from .batches import BATCH_SIZE
@@ -194,7 +194,7 @@ def add_items(
     :param rows: selects the keys of assets' rows of the action's instance, each once.
     :return: number of assets.
     """
-    table, actions = models.bulk_item.__table__, models.bulk_action.__table__
+    table = models.bulk_item.__table__
     found = rows.subquery()
     [asset_id] = found.c
     connection.execute(
@@ -202,6 +202,31 @@ def add_items(
             ["action_id", "asset_id"], select(literal(action.id), asset_id)
         )
     )
+    return count_items(connection, models, action)
+
+
+def add_rows(
+    connection: Connection, models: Models, action: BulkAction, rows: Collection[int]
+) -> None:
+    """Add assets to an action that has some already; those it has stay as they are.
+
+    The caller calls :func:`count_items` after the last ones.
+
+    :param rows: keys of assets' rows of the action's instance.
+    """
+    if not rows:
+        return
+    table = models.bulk_item.__table__
+    key = ("action_id", "asset_id")
+    connection.execute(
+        insert_or_ignore(table, dialect_of(connection), key),
+        [{"action_id": action.id, "asset_id": row} for row in sorted(rows)],
+    )
+
+
+def count_items(connection: Connection, models: Models, action: BulkAction) -> int:
+    """Store the number of an action's assets, and return it."""
+    table, actions = models.bulk_item.__table__, models.bulk_action.__table__
     number = connection.scalar(
         select(func.count()).where(table.c.action_id == action.id)
     )
@@ -209,6 +234,15 @@ def add_items(
         update(actions).where(actions.c.id == action.id).values(images=number)
     )
     return number or 0
+
+
+def count_waiting(connection: Connection, models: Models, action: BulkAction) -> int:
+    """Count the assets of an action on which it has not decided yet."""
+    table = models.bulk_item.__table__
+    waiting = select(func.count()).where(
+        table.c.action_id == action.id, table.c.outcome.is_(None)
+    )
+    return connection.scalar(waiting) or 0
 
 
 def count(
@@ -241,6 +275,14 @@ def finish(connection: Connection, models: Models, action: BulkAction) -> None:
     table = models.bulk_action.__table__
     phase = UNDONE if action.phase in (UNDOING, UNDONE) else DONE
     connection.execute(update(table).where(table.c.id == action.id).values(phase=phase))
+
+
+def forget_request(connection: Connection, models: Models, action: BulkAction) -> None:
+    """Let the key of an action's request begin another action."""
+    table = models.bulk_action.__table__
+    connection.execute(
+        update(table).where(table.c.id == action.id).values(request_key=None)
+    )
 
 
 def begin_undo(

@@ -126,9 +126,44 @@ def _state(row: Row[Any] | None) -> str | None:
 
 
 def _outcome(state: str, old: Row[Any] | None) -> ItemOutcome:
-    if old is not None and (old.state, old.source) == (state, PERSON):
+    if old is None:
+        return ItemOutcome.CHANGED
+    return _outcome_after(state, old.state, old.source)
+
+
+def _outcome_after(
+    state: str, old_state: str | None, old_source: str | None
+) -> ItemOutcome:
+    """Return the outcome of a decision after what the assignment was before."""
+    if (old_state, old_source) == (state, PERSON):
         return ItemOutcome.UNCHANGED
     return ItemOutcome.CHANGED
+
+
+def read_outcomes(
+    connection: Connection, models: Models, action: BulkAction
+) -> dict[AssetRef, ItemOutcome]:
+    """Read what an action has changed, whether or not it was undone since.
+
+    :return: the outcome of each asset on whose tag it has decided, and which the
+        instance still has.
+    """
+    item, asset = models.bulk_item.__table__, models.asset.__table__
+    rows = connection.execute(
+        select(item, asset.c.asset_type, asset.c.asset_id.label("host_id"))
+        .join_from(item, asset, asset.c.id == item.c.asset_id)
+        .where(
+            item.c.action_id == action.id,
+            item.c.decided_at.is_not(None),
+            asset.c.instance == action.instance,
+        )
+    )
+    return {
+        AssetRef(row.asset_type, row.host_id): _outcome_after(
+            action.state, row.old_state, row.old_source
+        )
+        for row in rows
+    }
 
 
 def _write_items(

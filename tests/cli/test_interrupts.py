@@ -50,6 +50,12 @@ def images():
         yield Upload(AssetRef("photo", str(number)), {str(ESPRESSO)!r})
 """
 
+SMALL_ACTIONS = """
+from flask_autotag.tags import bulk_actions
+
+bulk_actions.BATCH_SIZE = 10
+"""
+
 #: Watches the photos, of which there are no rows.
 WATCHED = """
 from flask_autotag.jobs.bulk import orphans
@@ -178,3 +184,21 @@ def test_retag(host: Host, tmp_path: Path) -> None:
     told(host, "retag")
     counted = Counter(job.asset_id for job in host.jobs())
     assert counted == {str(place): 1 for place in range(IMAGES)}
+
+
+def test_tag(any_host: Host, tmp_path: Path) -> None:
+    fill(any_host)
+    program = write_program(tmp_path, any_host, before=SLOW + SMALL_ACTIONS)
+    arguments = ("tag", "--add", "zoo", "--where-tag", "dog")
+    running = start(program, *arguments)
+    wait_for(lambda: count(any_host, "assignment", "person") > 1)
+    interrupt(running, signal.SIGKILL)
+    before = count(any_host, "assignment", "person")
+    assert 1 < before <= IMAGES
+    assert told(any_host, *arguments) == [
+        f"{IMAGES} images: {IMAGES} changed, 0 unchanged."
+    ]
+    # One image had a person's tag "rex" before.
+    assert count(any_host, "assignment", "person") == IMAGES + 1
+    assert count(any_host, "bulk_action") == 1
+    assert count(any_host, "bulk_item") == IMAGES

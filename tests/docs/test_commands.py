@@ -129,6 +129,7 @@ def test_the_commands_of(
     monkeypatch.chdir(tmp_path)
     for file in ("a.jpg", "b.jpg", "photo.jpg"):
         shutil.copy(ESPRESSO, file)
+    Path("images.txt").write_text("photo 42\nphoto 43\n")
     with tagging_stage(tmp_path) as names:
         app, autotag = names["app"], names["autotag"]
         autotag.watch(names["Photo"], image=lambda photo: photo.path)

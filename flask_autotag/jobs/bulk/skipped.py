@@ -1,4 +1,4 @@
-"""Images that a bulk command skips because of an error."""
+"""Images that a bulk command leaves out, and why."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ class Skipped:
     """The skipped images of one command.
 
     :ivar count: number of skipped images.
-    :ivar named: a sentence for each of the first ones: asset, instance and error.
+    :ivar named: a text for each of the first ones, with the reason.
     """
 
     count: int = 0
     named: list[str] = field(default_factory=list)
 
     def add(self, asset: AssetRef, instance: str, error: TaggingError) -> None:
-        """Count an image, and name it if it is one of the first."""
+        """Count an image that could not be read: asset, instance and error."""
+        self.note(f"{asset} ({instance}): {error.log_text}")
+
+    def note(self, text: str) -> None:
+        """Count an image, and keep the text about it if it is one of the first."""
         self.count += 1
         if len(self.named) < NAMED:
-            self.named.append(printable(f"{asset} ({instance}): {error.log_text}"))
+            self.named.append(printable(text))

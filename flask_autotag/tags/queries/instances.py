@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, select, union
+from sqlalchemy import CompoundSelect, Connection, select, union
 from sqlalchemy.orm import Session
 
 from ...db.job_states import TAG
@@ -21,22 +22,47 @@ def instances_of(
 ) -> dict[AssetRef, list[str]]:
     """List the instances with a row or a job of each asset, by batches of assets."""
     known: dict[AssetRef, list[str]] = {asset: [] for asset in assets}
-    rows, jobs = models.asset.__table__, models.job.__table__
     for some in in_batches(known):
-        statement = union(
-            *(
-                select(table.c.instance, table.c.asset_type, table.c.asset_id).where(
-                    is_about(table.c, some), *only
-                )
-                for table, only in ((rows, ()), (jobs, (jobs.c.kind == TAG,)))
-            )
-        )
-        for row in session.execute(statement):
+        for row in session.execute(_rows_and_jobs(models, some)):
             asset = AssetRef(row.asset_type, row.asset_id)
             # MariaDB ignores spaces at the end of an id.
             if asset in known:
                 known[asset].append(row.instance)
     return known
+
+
+def known_in(
+    connection: Connection, models: Models, assets: Iterable[AssetRef], instance: str
+) -> list[AssetRef]:
+    """Return those of some assets of which an instance has a row or a job.
+
+    Each is returned once, in the order in which they are passed.
+    """
+    wanted, known = dict.fromkeys(assets), set[AssetRef]()
+    for some in in_batches(wanted):
+        rows = connection.execute(_rows_and_jobs(models, some, instance))
+        known |= {AssetRef(row.asset_type, row.asset_id) for row in rows}
+    return [asset for asset in wanted if asset in known]
+
+
+def _rows_and_jobs(
+    models: Models, assets: Sequence[AssetRef], instance: str | None = None
+) -> CompoundSelect[Any]:
+    """Select the instances and names of all rows and jobs of some assets.
+
+    :param instance: only this instance; ``None`` for all.
+    """
+    rows, jobs = models.asset.__table__, models.job.__table__
+    return union(
+        *(
+            select(table.c.instance, table.c.asset_type, table.c.asset_id).where(
+                is_about(table.c, assets),
+                *only,
+                *(() if instance is None else (table.c.instance == instance,)),
+            )
+            for table, only in ((rows, ()), (jobs, (jobs.c.kind == TAG,)))
+        )
+    )
 
 
 def is_known(session: Session, models: Models, asset: AssetRef, instance: str) -> bool:

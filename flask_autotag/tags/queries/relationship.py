@@ -65,6 +65,7 @@ class AssetTag:
     instance: Mapped[str]
     _created_at: Mapped[datetime]
     _providers: Mapped[str | None]
+    _position: Mapped[int | None]
 
     @property
     def created_at(self) -> datetime:
@@ -75,6 +76,11 @@ class AssetTag:
     def providers(self) -> tuple[str, ...]:
         """All providers that gave the tag, by confidence, highest first."""
         return tuple(self._providers.split(",")) if self._providers else ()
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a person pinned the tag to the front."""
+        return self._position is not None
 
     def __repr__(self) -> str:
         return f"<AssetTag {self.name!r}>"
@@ -103,7 +109,7 @@ class TaggedMixin:
         # An annotation would make it a field if the model is a dataclass.
         @declared_attr
         def tags(cls):
-            """Return the applied tags: tags from people first, then by confidence."""
+            """Return the applied tags: pinned, from people, then by confidence."""
             return _tags_of(cls)
 
     @validates("tags", include_removes=True)
@@ -148,6 +154,7 @@ def _map(models: Models) -> type[AssetTag]:
             "_tag_row": table.c.tag_id,
             "_created_at": table.c.created_at,
             "_providers": table.c.providers,
+            "_position": table.c.position,
             "person": table.c.decided_by,
             "name": column_property(_of_tag(table, tag, "name")),
             "instance": column_property(_of_tag(table, tag, "instance")),

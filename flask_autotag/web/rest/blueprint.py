@@ -14,22 +14,36 @@ from ...db.errors import UNAVAILABLE_ERRORS
 from ...host.application import current_application
 from ..access import current_state
 from ..endpoints import API
+from ..request_size import limit_body
 from ..unavailable import RETRY_AFTER, unavailable_sentence
+from .bulk import BULK_DECISION
 from .guard import admit_to, admit_to_description, refuse_forged
 from .jobs import JOB, JOBS
 from .openapi import describe
-from .operations import Call, Operation, Resource
+from .operations import MOST_BYTES, Call, Operation, Resource
+from .pins import PINS
 from .problems import Problem, response_to
-from .request import limit_request, read_body, read_query
+from .request import read_body, read_query
 from .search import ASSETS, COMPLETIONS, COUNTS
 from .tags import DECISION, TAGS
 
-RESOURCES = (TAGS, DECISION, ASSETS, COUNTS, COMPLETIONS, JOBS, JOB)
+RESOURCES = (
+    TAGS,
+    DECISION,
+    BULK_DECISION,
+    PINS,
+    ASSETS,
+    COUNTS,
+    COMPLETIONS,
+    JOBS,
+    JOB,
+)
 
 #: The path of an instance. Its name may contain slashes: the resource after it tells
 #: where the name ends.
 INSTANCE_PATH = "/instances/<path:instance>/"
 RULES = {each.name: INSTANCE_PATH + each.path for each in RESOURCES}
+_LIMITS = {each.name: each.most_bytes for each in RESOURCES}
 
 #: Every method is routed, so that an unsupported one is answered with a problem.
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -41,13 +55,19 @@ def make_blueprint(name: str) -> Blueprint:
     :param name: the beginning of its name.
     """
     blueprint = Blueprint(name + API, __name__)
-    blueprint.url_value_preprocessor(limit_request)
+    blueprint.url_value_preprocessor(_limit_request)
     for resource in RESOURCES:
         _add(blueprint, RULES[resource.name], resource.name, _view(resource))
     _add(blueprint, "/openapi.json", "openapi", _answering(_openapi))
     _add(blueprint, "/", "nothing", _answering(_nothing))
     _add(blueprint, "/<path:path>", "nothing_below", _answering(_nothing))
     return blueprint
+
+
+def _limit_request(endpoint: str | None, _values: object) -> None:
+    """Limit the size of a body."""
+    name = (endpoint or "").rpartition(".")[2]
+    limit_body(_LIMITS.get(name, MOST_BYTES))
 
 
 def _add(blueprint: Blueprint, rule: str, name: str, view: Callable[..., Any]) -> None:

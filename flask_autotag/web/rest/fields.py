@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...host.assets import ID_LENGTH, NAME_LENGTH, TYPE_LENGTH, UNFIT
+from ...host.assets import ID_LENGTH, NAME_LENGTH, TYPE_LENGTH, UNFIT, AssetRef
 from ...settings.checks import Check, CheckError, one_of, shown
 from ...settings.tag_names import TagName, tag_name
 
 #: The most tags in each list of a search.
 MOST_TAGS = 20
+#: The most assets in a list.
+MOST_ASSETS = 1000
 #: The largest key of a row: the column has 64 bits.
 LARGEST_KEY = 2**63 - 1
 
+_REQUEST_KEY = re.compile(r"[!-~]{1,64}")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
@@ -80,6 +83,101 @@ def tags(name: str, help: str) -> Parameter:
         "maxItems": MOST_TAGS,
     }
     return Parameter(name, help, _tag, schema, required=False, default=(), many=True)
+
+
+def tag_list(name: str, help: str) -> Parameter:
+    """Return a member of a body for several tags, each a :class:`.TagName`."""
+    schema = {
+        "type": "array",
+        "items": _text_schema(NAME_LENGTH),
+        "maxItems": MOST_TAGS,
+    }
+    check = _list_of(_tag, "tags", MOST_TAGS)
+    return Parameter(name, help, check, schema, example=["dog", "beach"])
+
+
+def assets(name: str, help: str) -> Parameter:
+    """Return a member of a body for many assets, each an :class:`.AssetRef`."""
+    schema = {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {each.name: each.schema for each in ASSET},
+            "required": [each.name for each in ASSET],
+            "additionalProperties": False,
+        },
+        "minItems": 1,
+        "maxItems": MOST_ASSETS,
+    }
+    check = _list_of(_asset, "assets", MOST_ASSETS, least=1)
+    example = [{"type": "photo", "id": "7"}]
+    return Parameter(name, help, check, schema, example=example)
+
+
+def request_key(name: str, help: str) -> Parameter:
+    """Return an optional member of a body for a key that a client chooses."""
+    schema = {"type": "string", "pattern": f"^{_REQUEST_KEY.pattern}$"}
+    return Parameter(name, help, _request_key, schema, required=False)
+
+
+def _request_key(value: Any) -> str:
+    # MariaDB ignores spaces at the end of a text.
+    if not isinstance(value, str) or not _REQUEST_KEY.fullmatch(value):
+        raise CheckError(
+            "must have 1 to 64 ASCII characters without spaces, not %(value)s",
+            value=shown(value),
+        )
+    return value
+
+
+def _list_of(check: Check, nouns: str, most: int, least: int = 0) -> Check:
+    """Return the check of a list, whose items another one checks."""
+
+    def check_all(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise CheckError("must be a list, not %(value)s", value=shown(value))
+        if not least <= len(value) <= most:
+            raise CheckError(
+                "must have %(least)s to %(most)s %(nouns)s, not %(number)s",
+                least=least,
+                most=f"{most:,}",
+                nouns=nouns,
+                number=f"{len(value):,}",
+            )
+        return [_check_item(check, place, item) for place, item in enumerate(value)]
+
+    return check_all
+
+
+def _check_item(check: Check, place: int, item: Any) -> Any:
+    try:
+        return check(item)
+    except CheckError as error:
+        raise CheckError(
+            "has a wrong item at index %(place)s, which %(why)s",
+            place=place,
+            why=error,
+        ) from None
+
+
+def _asset(value: Any) -> AssetRef:
+    names = [each.name for each in ASSET]
+    if not isinstance(value, dict) or {*value} != {*names}:
+        raise CheckError(
+            "must be an object with %(names)s, not %(value)s",
+            names=" and ".join(names),
+            value=shown(value),
+        )
+    return AssetRef(*(_member(each, value[each.name]) for each in ASSET))
+
+
+def _member(field: Parameter, value: Any) -> Any:
+    try:
+        return field.check(value)
+    except CheckError as error:
+        raise CheckError(
+            "has a wrong %(name)s: it %(why)s", name=field.name, why=error
+        ) from None
 
 
 def _text(most: int) -> Check:

@@ -13,6 +13,10 @@ from .fields import Parameter
 if TYPE_CHECKING:
     from flask import Flask
 
+#: The most bytes of a body, unless the resource sets another limit: an asset, some
+#: tags, and room for escapes.
+MOST_BYTES = 16 * 1024
+
 
 @dataclass(frozen=True)
 class Call:
@@ -63,8 +67,10 @@ class Resource:
     :param name: the endpoint, for ``url_for``.
     :param path: the Flask rule below the instance's path.
     :param operations: the operations by method.
+    :param most_bytes: the most bytes of a request's body.
     """
 
     name: str
     path: str
     operations: Mapping[str, Operation]
+    most_bytes: int = MOST_BYTES

@@ -9,17 +9,8 @@ from typing import Any
 from flask import request
 
 from ...settings.checks import CheckError
-from ..request_size import limit_body
 from .fields import MOST_TAGS, Parameter
 from .problems import Problem
-
-#: The most bytes of a body: an asset, a tag, and room for escapes.
-MOST_BYTES = 16 * 1024
-
-
-def limit_request(_endpoint: str | None, _values: object) -> None:
-    """Limit the size of a body."""
-    limit_body(MOST_BYTES)
 
 
 def read_query(fields: Sequence[Parameter]) -> dict[str, Any]:

@@ -46,9 +46,23 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
         model=_optional(_TEXT),
         person=_optional(_TEXT),
         created_at=_MOMENT,
+        pinned={"type": "boolean"},
     ),
     "AssetTags": _object(
         asset=_ref("Asset"), tags=_list(_ref("Tag")), suggestions=_list(_ref("Tag"))
+    ),
+    "BulkDecision": _object(
+        id=_KEY,
+        changed=_COUNT,
+        unchanged=_COUNT,
+        unknown=_COUNT,
+        assets=_list(
+            _object(
+                type=_TEXT,
+                id=_TEXT,
+                outcome={"type": "string", "enum": ["changed", "unchanged", "unknown"]},
+            )
+        ),
     ),
     "AssetPage": _object(assets=_list(_ref("Asset")), next=_optional(_KEY)),
     "TagCounts": _object(counts=_list(_object(name=_TEXT, count=_COUNT))),

@@ -16,7 +16,7 @@ from ...tags.queries.applied_tags import AppliedTag
 from ...tags.queries.instances import is_known
 from ...tags.rules import APPLIED, REJECTED, SUGGESTED
 from ..access import REVIEW, VIEW_TAGS
-from .fields import ASSET, choice, tag
+from .fields import ASSET, Parameter, choice, tag
 from .operations import Call, Operation, Resource
 from .problems import Problem
 
@@ -27,6 +27,16 @@ DECISIONS = {
     "reject": REJECTED,
     "remove": REJECTED,
 }
+
+
+def decision_field() -> Parameter:
+    """Return the field for a decision."""
+    return choice(
+        "decision",
+        "add and accept apply the tag, reject and remove take it away. No provider"
+        " changes the decision.",
+        *DECISIONS,
+    )
 
 
 def require_known(
@@ -43,7 +53,7 @@ def require_known(
 def _tags(call: Call) -> Mapping[str, Any]:
     models = call.state.database.models
     with call.state.database.reading() as session:
-        return _tags_of(session, models, call.asset, call.instance)
+        return tags_of(session, models, call.asset, call.instance)
 
 
 def _decide(call: Call) -> Mapping[str, Any]:
@@ -56,14 +66,15 @@ def _decide(call: Call) -> Mapping[str, Any]:
         require_known(session, models, asset, instance)
         connection, stored = session.connection(), call.state.stored_settings()
         deciding.decide(connection, stored, asset, instance, name, state, who)
-        return _tags_of(session, models, asset, instance)
+        return tags_of(session, models, asset, instance)
 
     return call.state.database.transact(work)
 
 
-def _tags_of(
+def tags_of(
     session: Session, models: Models, asset: AssetRef, instance: str
 ) -> Mapping[str, Any]:
+    """Return the tags and suggestions of an asset as an ``AssetTags``."""
     applied, suggested = (
         applied_tags.tags_for(session, models, asset, instance, state)
         for state in (APPLIED, SUGGESTED)
@@ -85,6 +96,7 @@ def _as_json(tag: AppliedTag) -> dict[str, Any]:
         "model": tag.model,
         "person": tag.person,
         "created_at": tag.created_at.isoformat(),
+        "pinned": tag.pinned,
     }
 
 
@@ -116,12 +128,7 @@ DECISION = Resource(
             body=(
                 *ASSET,
                 tag("tag", "The name of the tag."),
-                choice(
-                    "decision",
-                    "add and accept apply the tag, reject and remove take it away. No"
-                    " provider changes the decision.",
-                    *DECISIONS,
-                ),
+                decision_field(),
             ),
             problems={404: "No such instance, or it does not know the asset."},
         )

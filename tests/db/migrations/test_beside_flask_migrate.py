@@ -18,7 +18,8 @@ from ...hosts import close, make_db
 
 #: The tables that refer to others.
 REFERRING = [
-    f"'autotag_{name}'" for name in ("assignment", "counter", "prediction", "upload")
+    f"'autotag_{name}'"
+    for name in ("assignment", "bulk_item", "counter", "prediction", "upload")
 ]
 EXCLUDING = """
 def include_object(item, name, type_, reflected, compare_to):

@@ -80,6 +80,7 @@ def test_a_photo_has_the_tags_that_tags_for_gives(tagged: Host) -> None:
     photo = tagged.db.session.get(tagged.Photo, 1)
     tagged.autotag.add_tag(photo, "Rex")
     tagged.autotag.reject_tag(photo, "grass")
+    tagged.autotag.pin_tags(photo, ["Rex"])
     tag(tagged, AssetRef("photo", "1"), "dog", "lawn", instance="acme")
 
     expected = tagged.autotag.tags_for(photo)

@@ -44,14 +44,19 @@ def curl(client: FlaskClient, command: str) -> Any:
     parser = argparse.ArgumentParser()
     parser.add_argument("-s", action="store_true")
     parser.add_argument("-H", action="append", default=[])
+    parser.add_argument("-X", default="POST")
     parser.add_argument("--json")
     parser.add_argument("url")
     told = parser.parse_args(shlex.split(command)[1:])
     headers = dict(header.split(": ", 1) for header in told.H)
     if told.json is None:
         return client.get(told.url, headers=headers)
-    return client.post(
-        told.url, headers=headers, data=told.json, content_type="application/json"
+    return client.open(
+        told.url,
+        method=told.X,
+        headers=headers,
+        data=told.json,
+        content_type="application/json",
     )
 
 
@@ -84,5 +89,5 @@ def test_an_example(client: FlaskClient, command: str, answer: Any) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 8
-    assert len({command.partition("?")[0] for command, _ in EXAMPLES}) == 6
+    assert len(EXAMPLES) == 10
+    assert len({command.partition("?")[0] for command, _ in EXAMPLES}) == 8

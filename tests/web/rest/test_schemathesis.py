@@ -92,8 +92,7 @@ def is_all_that_schemas_say(_context: Any, case: Any) -> bool:
     ):
         return False
     names = [query.get("q"), body.get("tag")]
-    for parameter in ("all", "any", "none"):
-        several = query.get(parameter)
+    for several in (*map(query.get, ("all", "any", "none")), body.get("tags")):
         names += several if isinstance(several, list) else [several]
     return all(is_name(name) for name in names if isinstance(name, str) and name)
 

@@ -33,6 +33,7 @@ def test_the_tags_of_an_asset_and_where_they_come_from(any_service: Service) -> 
         "providers": [],
         "model": None,
         "person": "mia",
+        "pinned": False,
     }
     assert dog == {
         "name": "dog",
@@ -42,6 +43,7 @@ def test_the_tags_of_an_asset_and_where_they_come_from(any_service: Service) -> 
         "providers": ["tensorflow"],
         "model": "model 1",
         "person": None,
+        "pinned": False,
     }
     assert [tag["name"] for tag in found["suggestions"]] == ["fox"]
 
