@@ -93,3 +93,25 @@ def browser_without_scripts(page: Page, served: Served) -> Iterator[Page]:
     other.goto(served.url + IMAGES)
     yield other
     context.close()
+
+
+def test_photos_of_the_gallery(page: Page, served: Served) -> None:
+    page.goto(served.url + "/news/")
+    cards = page.locator(".card")
+    boxes = cards.get_by_role("checkbox")
+    expect(boxes).to_have_count(cards.count())
+    for place in range(3):
+        boxes.nth(place).check()
+    said(page, "3 images are selected.")
+    assert_accessible(page, "a gallery with a selection")
+    page.locator("[name=word]").fill("harbour")
+    page.get_by_role("button", name="Add", exact=True).click()
+    outcome = page.locator("[data-outcome]")
+    expect(outcome.get_by_role("status")).to_have_text(
+        "“harbour” was added to 3 images."
+    )
+    assert count(served, "applied", "harbour") == 3
+    expect(cards.locator(".chip", has_text="harbour")).to_have_count(3)
+    outcome.get_by_role("button", name="Undo").click()
+    expect(outcome.get_by_role("status")).to_have_text("That was undone for 3 images.")
+    assert count(served, "applied", "harbour") == 0
