@@ -17,10 +17,9 @@ from ..host.assets import AssetRef, check_instance, listed, saved_ref
 from ..runtime.state import State
 from ..settings.tag_names import TagName, tag_name
 from ..tags import bulk_actions
-from ..tags.asset_rows import ensure_rows
+from ..tags.asset_rows import ensure_assets
 from ..tags.bulk_actions import ItemOutcome
-from ..tags.bulk_decisions import decide as decide_items
-from ..tags.bulk_decisions import decide_on, portions
+from ..tags.bulk_decisions import decide_all, decide_on
 from ..tags.queries.instances import choose_instance, instances_of
 from ..tags.queries.tag_counts import selected_mapper
 from . import outbox
@@ -170,18 +169,12 @@ def _decide_in(
     """
     models, stored = state.database.models, state.stored_settings()
     tag, who = decided.tag, decided.who
-    names = {(instance, ref.type, ref.id): ref for ref in sorted(refs, key=str)}
-    ids = ensure_rows(connection, models.asset.__table__, {name: {} for name in names})
-    assets = {row: names[name] for name, row in ids.items()}
+    assets = ensure_assets(connection, models, instance, refs)
     if not is_recorded:
         made = decide_on(connection, stored, instance, tag, decided.state, assets, who)
         return {assets[each.asset_id]: each.outcome for each in made}
     action = bulk_actions.begin(
         connection, stored, instance, tag, decided.state, None, who
     )
-    outcomes: dict[int, ItemOutcome] = {}
-    for portion in portions(assets):
-        outcomes |= decide_items(connection, stored, action, portion)
-    bulk_actions.count(connection, models, action, outcomes.values(), is_new=True)
-    bulk_actions.finish(connection, models, action)
+    outcomes = decide_all(connection, stored, action, assets)
     return {assets[row]: outcome for row, outcome in outcomes.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, false, select
@@ -47,6 +47,18 @@ def ensure_rows(
         )
     ids = {tuple(row[:3]): row.id for row in found}
     return {name: ids[name] for name in rows}
+
+
+def ensure_assets(
+    connection: Connection, models: Models, instance: str, assets: Iterable[AssetRef]
+) -> dict[int, AssetRef]:
+    """Insert the missing rows of an instance's assets, and lock all of them.
+
+    :return: the assets by their rows.
+    """
+    names = {(instance, each.type, each.id): each for each in sorted(assets, key=str)}
+    rows = ensure_rows(connection, models.asset.__table__, {name: {} for name in names})
+    return {row: names[name] for name, row in rows.items()}
 
 
 def is_named(table: Table, names: Collection[Name]) -> ColumnElement[bool]:

@@ -17,6 +17,7 @@ from ..db.sql import dialect_of, in_batches, insert_or_update, see_commits
 from ..host.assets import AssetRef
 from ..settings.stored import StoredSettings
 from ..settings.tag_names import TagName
+from . import bulk_actions
 from .batches import BATCH_SIZE
 from .bulk_actions import DECIDED, BulkAction, ItemOutcome
 from .deciding import decide_on_rows, rejudging
@@ -31,6 +32,26 @@ def portions(assets: Mapping[int, AssetRef]) -> Iterator[dict[int, AssetRef]]:
     rows = sorted(assets)
     for start in range(0, len(rows), BATCH_SIZE):
         yield {row: assets[row] for row in rows[start : start + BATCH_SIZE]}
+
+
+def decide_all(
+    connection: Connection,
+    stored: StoredSettings,
+    action: BulkAction,
+    assets: Mapping[int, AssetRef],
+) -> dict[int, ItemOutcome]:
+    """Decide on all assets of a new action, and finish it.
+
+    The parameters and the return value are those of :func:`decide`.
+    """
+    outcomes: dict[int, ItemOutcome] = {}
+    for portion in portions(assets):
+        outcomes |= decide(connection, stored, action, portion)
+    bulk_actions.count(
+        connection, stored.models, action, outcomes.values(), is_new=True
+    )
+    bulk_actions.finish(connection, stored.models, action)
+    return outcomes
 
 
 @dataclass(frozen=True)

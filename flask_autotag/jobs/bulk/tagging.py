@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ...db.sql import lock_writers
+from ...db.sql import in_batches, lock_writers
 from ...host.assets import AssetRef
 from ...runtime.state import State
 from ...settings.tag_names import TagName
 from ...tags import bulk_actions
-from ...tags.asset_rows import Name, ensure_rows
+from ...tags.asset_rows import ensure_assets
 from ...tags.batches import BATCH_SIZE, Advance
 from ...tags.bulk_actions import BulkAction, Request
 from ...tags.queries.image_list import ImageFilter, matching
@@ -61,7 +59,7 @@ def count_listed(
 ) -> int:
     """Count the assets that an instance knows, and note the others."""
     models, number = state.database.models, 0
-    for some in _portions(assets):
+    for some in in_batches(assets):
         with state.database.reading() as session:
             known = known_in(session.connection(), models, some, instance)
         _note_unknown(skipped, instance, some, known)
@@ -78,7 +76,7 @@ def begin_listed(
     """
     models = state.database.models
     action = _begin(state, tagging, None)
-    for some in _portions(assets):
+    for some in in_batches(assets):
         known = state.database.transact(_adding(state, action, some))
         _note_unknown(skipped, tagging.instance, some, known)
 
@@ -177,15 +175,11 @@ def _adding(
     models, instance = state.database.models, action.instance
 
     def work(session: Session) -> list[AssetRef]:
-        table = models.asset.__table__
-        lock_writers(session, table)
+        lock_writers(session, models.asset.__table__)
         connection = session.connection()
         known = known_in(connection, models, assets, instance)
         if known:
-            names: dict[Name, dict[str, Any]] = {
-                (instance, each.type, each.id): {} for each in sorted(known, key=str)
-            }
-            rows = ensure_rows(connection, table, names).values()
+            rows = ensure_assets(connection, models, instance, known)
             bulk_actions.add_rows(connection, models, action, rows)
         return known
 
@@ -200,9 +194,3 @@ def _note_unknown(
 ) -> None:
     for asset in sorted({*assets} - {*known}, key=str):
         skipped.note(f"{asset}: the instance {instance} does not know it")
-
-
-def _portions(assets: Iterable[AssetRef]) -> Iterator[list[AssetRef]]:
-    remaining = iter(assets)
-    while portion := [*islice(remaining, BATCH_SIZE)]:
-        yield portion

@@ -13,7 +13,9 @@ from flask_wtf.file import FileField
 from markupsafe import Markup
 from wtforms.widgets import HiddenInput, html_params
 
+from ...host.assets import NAME_LENGTH
 from ...settings.checks import CheckError
+from ...settings.tag_names import TagName, tag_name
 from ..access import current_state
 from ..translation import gettext
 
@@ -156,6 +158,21 @@ def whole_number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
         raise ValueError(text)
     return int(text)
+
+
+def typed_tag(text: str) -> TagName:
+    """Return the name of a tag that a user typed.
+
+    :raises CheckError: if it is empty, or no tag can have it.
+    """
+    if not text.strip():
+        raise CheckError("Type a tag first.")
+    try:
+        return tag_name(text)
+    except ValueError:
+        raise CheckError(
+            "The name of a tag must have 1 to %(most)s characters.", most=NAME_LENGTH
+        ) from None
 
 
 def too_old() -> CheckError:

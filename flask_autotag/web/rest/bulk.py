@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from ...db.sql import lock_writers
 from ...host.assets import AssetRef
 from ...tags import bulk_actions, bulk_decisions
-from ...tags.asset_rows import ensure_rows
+from ...tags.asset_rows import ensure_assets
 from ...tags.bulk_actions import BulkAction, ItemOutcome, Request
 from ...tags.queries.instances import known_in
 from ..access import REVIEW
@@ -98,20 +98,8 @@ def _decide_now(
         call.state.hooks.user_name(),
         request,
     )
-    rows: dict[int, AssetRef] = {}
-    if known:
-        names = {
-            (instance, each.type, each.id): each for each in sorted(known, key=str)
-        }
-        ids = ensure_rows(
-            connection, models.asset.__table__, {name: {} for name in names}
-        )
-        rows = {row: names[name] for name, row in ids.items()}
-    outcomes: dict[int, ItemOutcome] = {}
-    for portion in bulk_decisions.portions(rows):
-        outcomes |= bulk_decisions.decide(connection, stored, action, portion)
-    bulk_actions.count(connection, models, action, outcomes.values(), is_new=True)
-    bulk_actions.finish(connection, models, action)
+    rows = ensure_assets(connection, models, instance, known) if known else {}
+    outcomes = bulk_decisions.decide_all(connection, stored, action, rows)
     return action, {rows[row]: outcome for row, outcome in outcomes.items()}
 
 

@@ -9,11 +9,11 @@ from wtforms import Field, HiddenField
 
 from ....host.assets import NAME_LENGTH
 from ....settings.checks import CheckError
-from ....settings.tag_names import TagName, tag_name
+from ....settings.tag_names import TagName
 from ...responses import local_path
 from ...signed_asset import read_signed
 from ...translation import translatable
-from ..form import ButtonField, NumberField, PageForm
+from ..form import ButtonField, NumberField, PageForm, typed_tag
 from .decisions import MOST_AT_ONCE
 
 
@@ -61,16 +61,7 @@ class BulkForm(PageForm):
 
         :raises CheckError: if no tag can have it.
         """
-        text = self.word.data or ""
-        if not text.strip():
-            raise CheckError("Type a tag first.")
-        try:
-            return tag_name(text)
-        except ValueError:
-            raise CheckError(
-                "The name of a tag must have 1 to %(most)s characters.",
-                most=NAME_LENGTH,
-            ) from None
+        return typed_tag(self.word.data or "")
 
     def rows(self, instance: str) -> tuple[Mapping[int, str], int]:
         """Return the checked images, by row, and the number of those that are invalid.

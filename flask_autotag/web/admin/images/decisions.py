@@ -127,10 +127,7 @@ def _decide_now(
     if not assets:
         return Done(None, missing)
     stored, action = state.stored_settings(), _begin(session, state, decision)
-    for portion in bulk_decisions.portions(assets):
-        outcomes = bulk_decisions.decide(connection, stored, action, portion)
-        bulk_actions.count(connection, models, action, outcomes.values(), is_new=True)
-    bulk_actions.finish(connection, models, action)
+    bulk_decisions.decide_all(connection, stored, action, assets)
     return Done(action.id, missing)
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from wtforms import HiddenField
 
 from ....host.assets import NAME_LENGTH
-from ....settings.checks import CheckError
-from ....settings.tag_names import TagName, tag_name
+from ....settings.tag_names import TagName
 from ...responses import local_path
 from ...signed_asset import incomplete, read_signed
 from ...translation import translatable
-from ..form import ButtonField, PageForm
+from ..form import ButtonField, PageForm, typed_tag
 from .choice import ACTIONS
 
 
@@ -67,13 +66,4 @@ class EditForm(PageForm):
 
         :raises CheckError: if no tag can have it.
         """
-        text = self[self.pressed].data
-        if not text.strip():
-            raise CheckError("Type a tag first.")
-        try:
-            return tag_name(text)
-        except ValueError:
-            raise CheckError(
-                "The name of a tag must have 1 to %(most)s characters.",
-                most=NAME_LENGTH,
-            ) from None
+        return typed_tag(self[self.pressed].data)
