@@ -36,6 +36,7 @@ from flask_autotag.tags.queries.image_list import ImageFilter, matching
 from flask_autotag.tags.rules import APPLIED
 from flask_autotag.tags.threshold_proposals import LEAST_REJECTED
 from flask_autotag.testing import fake_labels
+from flask_autotag.web.admin.review.form_rows import form_rows
 
 from .hosts import Host, jpeg, make_host, store_labels
 from .providers.clouds import GOOGLE_ON
@@ -319,6 +320,9 @@ class Exercise:
         self.visit(url, **form, command="add", word="Uwe", everything="1")
         self.visit("/autotag/history/shop")
         state = self.autotag.state_of(self.app)
+        with self.step("a gallery of the host"):
+            refs = [self.ref(number) for number in (1, 2, 30)]
+            assert {*form_rows(state.database, "shop", refs)} == {*refs}
         with self.step("a large bulk action"):
             models = self.host.models
             stored = state.stored_settings()

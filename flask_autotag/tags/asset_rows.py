@@ -94,6 +94,21 @@ def find_row(
     return session.scalar(select(table.c.id).where(is_of(table, asset, instance)))
 
 
+def find_rows(
+    session: Session, models: Models, assets: Iterable[AssetRef], instance: str
+) -> dict[AssetRef, int]:
+    """Return the keys of those assets' rows that an instance has."""
+    table = models.asset.__table__
+    names = {(instance, each.type, each.id): each for each in assets}
+    columns = select(table.c.id, *(table.c[name] for name in NAME_COLUMNS))
+    return {
+        names[name]: row.id
+        for some in in_batches(names)
+        for row in session.execute(columns.where(is_named(table, some)))
+        if (name := tuple(row[1:])) in names
+    }
+
+
 def find_asset(
     session: Session, models: Models, row: int, instance: str
 ) -> AssetRef | None:

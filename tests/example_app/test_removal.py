@@ -36,7 +36,7 @@ LINES = {
     "library.py": 3,
     "photos.py": 6,
     "templates/base.html": 3,
-    "templates/gallery.html": 7,
+    "templates/gallery.html": 9,
     "templates/photo.html": 4,
     "templates/upload.html": 1,
 }
@@ -123,7 +123,7 @@ def docstring_of(path: Path) -> int:
 def test_few_lines_name_it() -> None:
     removed = {path.relative_to(SOURCE).as_posix(): split(path)[1] for path in rest()}
     assert {name: len(lines) for name, lines in removed.items() if lines} == LINES
-    assert sum(LINES.values()) == 26
+    assert sum(LINES.values()) == 28
 
 
 def test_the_application_lists_the_lines_of_its_modules() -> None:

@@ -204,7 +204,7 @@ def test_an_error_takes_all_back(inside: Host, monkeypatch: pytest.MonkeyPatch) 
             raise ZeroDivisionError
         return decide(*arguments)
 
-    monkeypatch.setattr("flask_autotag.jobs.many_assets.decide_items", fail_late)
+    monkeypatch.setattr(bulk_decisions, "decide", fail_late)
     saved = inside.Photo(path="kept.jpg")
     inside.db.session.add(saved)
     inside.db.session.flush()

@@ -422,8 +422,9 @@ class TestHistory:
 
 GALLERY = """
 {% from "autotag/macros.html" import bulk_bar, bulk_checkbox %}
-{{ bulk_bar("shop") }}
-{% for photo in photos %}{{ bulk_checkbox(photo, "shop") }}{% endfor %}
+{% set bulk = autotag_bulk(photos, "shop") %}
+{{ bulk_bar(bulk) }}
+{% for photo in photos %}{{ bulk_checkbox(bulk, photo) }}{% endfor %}
 """
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text
 
 from flask_autotag import AssetRef
 from flask_autotag.tags.asset_rows import find_row
-from flask_autotag.web.admin.review import image_tags
+from flask_autotag.web.admin.review import form_rows
 from flask_autotag.web.admin.review.image_tags import ImageTags
 from flask_autotag.web.signed_asset import sign
 
@@ -281,7 +281,7 @@ class TestTheRow:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        monkeypatch.setattr(image_tags, "_PATIENCE", 0.05)
+        monkeypatch.setattr(form_rows, "_PATIENCE", 0.05)
         engine = {"connect_args": {"timeout": 0.05}}
         with open_office(sqlite_url, SQLALCHEMY_ENGINE_OPTIONS=engine) as office:
             app = office.host.app

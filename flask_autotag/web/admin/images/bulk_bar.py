@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 
 from flask import has_request_context, url_for
 
-from ....host.assets import DEFAULT_INSTANCE
+from ....host.assets import DEFAULT_INSTANCE, AssetRef, ByAsset, saved_ref
 from ....tags.queries.autocomplete import words_to_add
 from ...access import REVIEW, current_state, may_on_page
 from ...endpoints import INSTANCE_PAGES, endpoint
-from ...signed_asset import can_sign
+from ...signed_asset import can_sign, sign
 from ..form import can_be_trusted
+from ..review.form_rows import form_rows
 from ..review.image_tags import current_path
 from .bulk_form import BulkForm
 from .outcome import Outcome, read_outcome
@@ -27,10 +28,12 @@ _WORDS = 200
 class BulkBar:
     """The form of the images that are checked on a page of the host.
 
+    :param images: the images that the page offers.
     :param next: the path to return to.
     """
 
     instance: str
+    images: ByAsset[AssetRef]
     next: str | None = None
 
     @property
@@ -47,6 +50,20 @@ class BulkBar:
             and can_sign()
             and may_on_page(REVIEW, self.instance)
         )
+
+    @cached_property
+    def rows(self) -> Mapping[AssetRef, int]:
+        """The keys of the images' rows; some lack if the database is too busy."""
+        names = [self.images[asset] for asset in self.images]
+        return form_rows(current_state().database, self.instance, names)
+
+    def signed(self, asset: object) -> str | None:
+        """Return the signed name of an image; ``None`` if it cannot be checked.
+
+        :raises KeyError: if it is not among the images.
+        """
+        row = self.rows.get(self.images[asset])
+        return None if row is None else sign(row, self.instance)
 
     @property
     def url(self) -> str:
@@ -85,9 +102,27 @@ class BulkBar:
         )
 
 
-def bulk_bar(instance: str | None = None, next: str | None = None) -> BulkBar:
-    """Return the controls of an instance; templates call it ``autotag_bulk``.
+def bulk_bar(
+    assets: Iterable[object],
+    instance: str | None = None,
+    next: str | None = None,
+    name: str | None = None,
+) -> BulkBar:
+    """Return the controls of some images; templates call it ``autotag_bulk``.
 
+    The images' rows are read by one statement.
+
+    :param assets: flushed model instances, or :class:`AssetRef` objects.
+    :param instance: the tenant of all of them; by default ``"default"``.
     :param next: the path to return to; by default the current page.
+    :param name: which image of each instance, if :meth:`.AutoTag.watch` named several.
+    :raises AssetError: as :meth:`.AutoTag.tags_for` does.
     """
-    return BulkBar(instance or DEFAULT_INSTANCE, next or current_path())
+    watches = current_state().hooks.watches
+    images = {
+        saved_ref(each): saved_ref(each, watches.type_of_one(each, name))
+        for each in assets
+    }
+    return BulkBar(
+        instance or DEFAULT_INSTANCE, ByAsset(images), next or current_path()
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,16 +9,12 @@ from hashlib import sha256
 from typing import TypeVar
 
 from flask import has_request_context, request, url_for
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from ....db.errors import is_transient
 from ....db.models import Models
 from ....host.assets import AssetRef, saved_ref
 from ....runtime.state import State
-from ....tags.asset_rows import ensure_rows, find_row
+from ....tags.asset_rows import find_row
 from ....tags.queries import applied_tags
 from ....tags.queries.applied_tags import AppliedTag
 from ....tags.queries.autocomplete import words_to_add
@@ -30,13 +25,10 @@ from ...endpoints import INSTANCE_PAGES, endpoint
 from ...signed_asset import can_sign, sign
 from ..form import can_be_trusted
 from .edit_form import EditForm
-
-logger = logging.getLogger(__name__)
+from .form_rows import make_rows
 
 T = TypeVar("T")
 
-#: Seconds that a page waits for a busy database to insert the row of an image.
-_PATIENCE = 0.5
 #: The most words to choose from where no script completes the typed text.
 _WORDS = 200
 
@@ -94,7 +86,10 @@ class ImageTags:
             return find_row(session, models, self.asset, self.instance)
 
         found = self._read(find)
-        return self._make_row() if found is None else found
+        if found is not None:
+            return found
+        made = make_rows(self._state.database, self.instance, [self.asset])
+        return made.get(self.asset)
 
     @cached_property
     def form(self) -> EditForm:
@@ -135,31 +130,6 @@ class ImageTags:
     @property
     def _state(self) -> State:
         return current_state()
-
-    def _make_row(self) -> int | None:
-        """Insert the row, in the host's transaction if that has uncommitted writes."""
-        database = self._state.database
-        table = database.models.asset.__table__
-        name = (self.instance, self.asset.type, self.asset.id)
-
-        def make(connection: Connection) -> int:
-            return ensure_rows(connection, table, {name: {}})[name]
-
-        of_host = database.writing_connection(database.host_session())
-        if of_host is not None:
-            return make(of_host)
-        try:
-            return database.transact(
-                lambda session: make(session.connection()), _PATIENCE
-            )
-        except (DBAPIError, PoolTimeout) as error:
-            if not is_transient(error):
-                raise
-            logger.warning(
-                "The form for the tags of %s was left out: the database is busy (%s).",
-                *(self.asset, type(error).__name__),
-            )
-            return None
 
     def _tags(self, state: str) -> list[AppliedTag]:
         def work(session: Session, models: Models) -> list[AppliedTag]:
