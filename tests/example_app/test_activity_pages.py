@@ -20,6 +20,9 @@ ACTIVITY = "/autotag/activity/shop"
 SYSTEM = "/autotag/system/activity"
 #: Milliseconds after which the page has requested an update.
 STEP = 5_500
+#: The same after a response: the slower that was, the longer the page waits, up to five
+#: minutes.
+LATER = 301_000
 
 
 def write(served: Served, number: int = 1, **values: Any) -> None:
@@ -70,7 +73,7 @@ def test_it_is_up_to_date_without_reloading(page: Page, served: Served) -> None:
     said = page.locator("[data-said]")
     expect(said).to_have_text("Failed: 2.")
     write(served, state="done", error_code=None)
-    page.clock.run_for(STEP)
+    page.clock.run_for(LATER)
     expect(page.locator("#autotag-day figcaption")).to_contain_text("Done: 1")
     expect(said).to_have_text("Failed: 2.")
 
@@ -100,7 +103,7 @@ def test_a_button_keeps_the_focus_and_works(page: Page, served: Served) -> None:
     retry = page.get_by_role("button", name="Retry: image_missing")
     retry.focus()
     write(served)
-    page.clock.run_for(STEP)
+    page.clock.run_for(LATER)
     expect(failures).to_have_text("3")
     expect(retry).to_be_focused()
     page.keyboard.press("Enter")
