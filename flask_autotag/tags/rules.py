@@ -287,13 +287,13 @@ def _most_specific(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
 
 def _hidden_by(broader: Sequence[Verdict], outcomes: set[Outcome]) -> set[str]:
     """Collect the concepts that a tag with one of the outcomes hides."""
+    hiding = [each for each in broader if each.outcome in outcomes]
     concepts = defaultdict(set)
-    for verdict in broader:
+    for verdict in hiding:
         concepts[_key(verdict)].add(verdict.label.id)
     return {
         hidden
-        for verdict in broader
-        if verdict.outcome in outcomes
+        for verdict in hiding
         for hidden in _hidden_beside(verdict.label.id, concepts[_key(verdict)])
     }
 

@@ -481,6 +481,17 @@ def test_each_outcome_has_its_words(outcome: Outcome, sentence: str) -> None:
     assert Outcome.SUGGESTED.value == SUGGESTED
 
 
+def test_a_label_below_the_threshold_makes_no_tag_broader() -> None:
+    labels = (
+        Label(HOUND, "hound", 0.9),
+        Label(DOG, "dog", 0.9),
+        Label(DOG, "hound", 0.1),
+    )
+    said = Prediction("tensorflow", "1", labels)
+    outcomes = [each.outcome for each in evaluate([said], make_settings())]
+    assert outcomes == [Outcome.APPLIED, Outcome.NARROWER, Outcome.BELOW]
+
+
 class TestDetectedLabels:
     """Labels of a detector are judged by themselves, like general ones."""
 
